@@ -1,0 +1,183 @@
+"""What to generate: one frozen value that is enough to make the pictures again.
+
+The limits on these fields are the only place where limits are written; sliders, the HTTP schema and tests read
+them from here (`limits_of`). Operator caps that are tighter live in `service/limits.py`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from generation import sampler_info
+
+MAX_SEED = 2**63 - 1
+RANDOM_SEEDS = 2**32  # random seeds are drawn below this, as A1111 does
+MAX_PROMPT_CHARACTERS = 100_000
+
+
+class ResizeMode(IntEnum):
+    """How an init image is fitted to width x height; the numbers are A1111's."""
+
+    JUST_RESIZE = 0
+    CROP_AND_RESIZE = 1
+    RESIZE_AND_FILL = 2
+    LATENT_UPSCALE = 3
+
+
+class MaskedContent(IntEnum):
+    """What the masked area holds before denoising; the numbers are A1111's `inpainting_fill`."""
+
+    FILL = 0
+    ORIGINAL = 1
+    LATENT_NOISE = 2
+    LATENT_NOTHING = 3
+
+
+class NoiseSource(StrEnum):
+    """Where initial noise comes from. CPU gives the same picture on every device."""
+
+    CPU = "CPU"
+    NV = "NV"
+    GPU = "GPU"
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64", validate_default=True
+    )
+
+
+class Inpaint(_Value):
+    """Which part of the init image to paint anew. White mask = repaint; `mask` is an encoded picture."""
+
+    mask: bytes = Field(repr=False)
+    blur_x: float = Field(4, ge=0, le=256)
+    blur_y: float = Field(4, ge=0, le=256)
+    round_mask: bool = True
+    invert: bool = False
+    content: MaskedContent = MaskedContent.ORIGINAL
+    only_masked: bool = False
+    padding: int = Field(32, ge=0, le=1024)
+
+
+class Img2Img(_Value):
+    """Start from pictures instead of pure noise. `init_images` are encoded files (PNG, JPEG, WebP …).
+
+    With fewer init images than the batch holds, they are used in turn.
+    """
+
+    init_images: tuple[bytes, ...] = Field(min_length=1, max_length=64, repr=False)
+    denoising_strength: float = Field(0.75, ge=0, le=1)
+    resize_mode: ResizeMode = ResizeMode.JUST_RESIZE
+    initial_noise_multiplier: float = Field(1.0, ge=0, le=2)
+    inpaint: Inpaint | None = None
+
+
+class SamplerOptions(_Value):
+    """Fine settings of samplers; None = the sampler's own default. Names as in k-diffusion."""
+
+    eta: float | None = Field(None, ge=0, le=2)  # ancestral and SDE samplers; default 1, DDIM 0
+    s_churn: float = Field(0.0, ge=0, le=100)
+    s_tmin: float = Field(0.0, ge=0)
+    s_tmax: float | None = Field(None, ge=0)  # None = infinity
+    s_noise: float = Field(1.0, ge=0, le=2)
+    eta_noise_seed_delta: int = Field(0, ge=0, le=MAX_SEED)  # A1111's ENSD
+    cfg_rescale: float = Field(0.0, ge=0, le=1)
+
+
+class GenerationRequest(_Value):
+    """Everything needed to make pictures. Frozen: change it with `model_copy(update=…)` or `with_changes`.
+
+    `seed` -1 means "draw one"; it is replaced by a number when the request is submitted. Picture k of the job
+    uses seed + k. `model` and `vae` are names, titles or hashes in the catalogue; "" = the current choice.
+    """
+
+    prompt: str = Field("", max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: str = Field("", max_length=MAX_PROMPT_CHARACTERS)
+    seed: int = Field(-1, ge=-1, le=MAX_SEED)
+    variation_seed: int = Field(-1, ge=-1, le=MAX_SEED)
+    variation_strength: float = Field(0.0, ge=0, le=1)
+    seed_resize_width: int = Field(0, ge=0, le=8192)
+    seed_resize_height: int = Field(0, ge=0, le=8192)
+    steps: int = Field(20, ge=1, le=1000)
+    cfg_scale: float = Field(7.0, ge=0, le=100)
+    width: int = Field(512, ge=16, le=8192, multiple_of=8)
+    height: int = Field(512, ge=16, le=8192, multiple_of=8)
+    sampler: str = "DPM++ 2M"
+    schedule: str = sampler_info.AUTOMATIC
+    sampling: SamplerOptions = SamplerOptions()
+    batch_size: int = Field(1, ge=1, le=64)
+    batch_count: int = Field(1, ge=1, le=1000)
+    clip_skip: int = Field(1, ge=1, le=12)
+    noise_source: NoiseSource = NoiseSource.CPU
+    model: str = ""
+    vae: str = "Automatic"
+    img2img: Img2Img | None = None
+    save: bool = True  # write the pictures to the outputs folder and the history
+    extras: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @field_validator("sampler")
+    @classmethod
+    def _canonical_sampler(cls, name: str) -> str:
+        return sampler_info.find_sampler(name).name
+
+    @field_validator("schedule")
+    @classmethod
+    def _canonical_schedule(cls, name: str) -> str:
+        return sampler_info.find_schedule(name).label
+
+    @model_validator(mode="after")
+    def _both_or_neither_seed_resize(self) -> GenerationRequest:
+        if (self.seed_resize_width > 0) != (self.seed_resize_height > 0):
+            raise ValueError("seed_resize_width and seed_resize_height must be given together")
+        return self
+
+    @property
+    def image_count(self) -> int:
+        """How many pictures the job makes."""
+        return self.batch_size * self.batch_count
+
+    def with_changes(self, **changes: Any) -> GenerationRequest:  # Any: the values of any field
+        """A validated copy with some fields replaced. Raises InvalidRequest naming the field."""
+        return make_request(**{**dict(self), **changes})
+
+
+class Range(NamedTuple):
+    """Least and greatest allowed value of a number field, and its step."""
+
+    minimum: float
+    maximum: float
+    step: float
+
+
+def limits_of(field: str) -> Range:
+    """Limits of a numeric field of GenerationRequest, or "img2img.field" for one of Img2Img."""
+    model: type[BaseModel] = GenerationRequest
+    if field.startswith("img2img."):
+        model, field = Img2Img, field.removeprefix("img2img.")
+    bounds: dict[str, float] = {}
+    info = model.model_fields[field]
+    for constraint in info.metadata:
+        for name in ("ge", "le", "multiple_of"):
+            if (value := getattr(constraint, name, None)) is not None:
+                bounds[name] = value
+    return Range(bounds["ge"], bounds["le"], bounds.get("multiple_of", 1 if info.annotation is int else 0.01))
+
+
+def make_request(**values: Any) -> GenerationRequest:  # Any: raw input from a front door
+    """A validated request. Raises InvalidRequest (or UnknownName) with the field and value at fault."""
+    from pydantic import ValidationError
+
+    from generation.errors import InvalidRequest
+
+    try:
+        return GenerationRequest(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "request"
+        shown = repr(first.get("input"))
+        shown = shown if len(shown) <= 80 else shown[:77] + "…"
+        raise InvalidRequest(f"{field}: {first['msg']}, got {shown}.", "Change this value.", field) from None

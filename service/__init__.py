@@ -1,0 +1,1 @@
+"""What happens: queue, catalogue, files, history, preferences. No torch, no web framework."""
