@@ -1,0 +1,1 @@
+"""What programs see: A1111-compatible routes, the jobs API, the security gate."""
