@@ -51,6 +51,7 @@ class Job:
     vae: ModelCard | None = None
     owner: str = ""
     created: float = 0.0  # seconds since the epoch
+    preview_size: int = 512  # pixels, the longest side that its previews should have
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,18 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The waiting job lets others pass until somebody lets it go on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The held job waits for its turn like any other."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """All pictures are made."""
 
@@ -142,12 +155,27 @@ class Failed:
     error: JobError
 
 
-Event = Started | PhaseChanged | Stepped | Previewed | Produced | Warned | Finished | Stopped | Failed
+Event = (
+    Started
+    | PhaseChanged
+    | Stepped
+    | Previewed
+    | Produced
+    | Warned
+    | Held
+    | Released
+    | Finished
+    | Stopped
+    | Failed
+)
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What is known of a job now. `version` grows with every change; times are seconds since the epoch."""
+    """What is known of a job now. `version` grows with every change; times are seconds since the epoch.
+
+    `held` tells why a waiting job is not taken until it is released; "" = it is taken when its turn comes.
+    """
 
     id: JobId
     state: JobState = JobState.QUEUED
@@ -161,6 +189,7 @@ class JobStatus:
     images: tuple[GeneratedImage, ...] = ()
     warnings: tuple[str, ...] = ()
     error: JobError | None = None
+    held: str = ""
     created: float = 0.0
     started: float | None = None
     sampling_since: float | None = None
@@ -198,6 +227,10 @@ def _fold(status: JobStatus, event: Event, now: float) -> JobStatus:
             return replace(status, images=(*status.images, image))
         case Warned(message):
             return replace(status, warnings=(*status.warnings, message))
+        case Held(reason):
+            return replace(status, held=reason)
+        case Released():
+            return replace(status, held="")
         case Failed(error):
             return replace(status, state=JobState.ERROR, error=error, finished=now, phase=None)
         case Stopped():

@@ -16,6 +16,7 @@ from generation import sampler_info
 MAX_SEED = 2**63 - 1
 RANDOM_SEEDS = 2**32  # random seeds are drawn below this, as A1111 does
 MAX_PROMPT_CHARACTERS = 100_000
+MAX_NAME_CHARACTERS = 4096
 
 
 class ResizeMode(IntEnum):
@@ -85,6 +86,9 @@ class SamplerOptions(_Value):
     s_tmax: float | None = Field(None, ge=0)  # None = infinity
     s_noise: float = Field(1.0, ge=0, le=2)
     eta_noise_seed_delta: int = Field(0, ge=0, le=MAX_SEED)  # A1111's ENSD
+    sigma_min: float | None = Field(None, gt=0, le=100_000)  # of the schedule; None = the model's own
+    sigma_max: float | None = Field(None, gt=0, le=100_000)
+    rho: float | None = Field(None, gt=0, le=100)  # of the schedule; None = its default
     cfg_rescale: float = Field(0.0, ge=0, le=1)
 
 
@@ -113,8 +117,8 @@ class GenerationRequest(_Value):
     batch_count: int = Field(1, ge=1, le=1000)
     clip_skip: int = Field(1, ge=1, le=12)
     noise_source: NoiseSource = NoiseSource.CPU
-    model: str = ""
-    vae: str = "Automatic"
+    model: str = Field("", max_length=MAX_NAME_CHARACTERS)
+    vae: str = Field("Automatic", max_length=MAX_NAME_CHARACTERS)
     img2img: Img2Img | None = None
     save: bool = True  # write the pictures to the outputs folder and the history
     extras: dict[str, JsonValue] = Field(default_factory=dict)

@@ -17,7 +17,9 @@ class SamplerInfo:
     """One sampler. `default_schedule` is what "Automatic" means for it.
 
     `second_order`: two model calls per step. `is_stochastic`: draws new noise at every step.
-    `uses_timesteps`: walks the training timesteps and ignores the schedule type (DDIM, PLMS, UniPC, DDPM).
+    `is_adaptive`: chooses its own steps, each picture for itself. `is_cfg_plus_plus`: its CFG scale is small;
+    A1111's numbers are divided by 12.5.
+    `uses_timesteps`: walks the training timesteps and ignores the schedule type (DDIM, PLMS, UniPC).
     """
 
     name: str
@@ -27,6 +29,8 @@ class SamplerInfo:
     is_stochastic: bool = False
     uses_timesteps: bool = False
     discards_penultimate_sigma: bool = False
+    is_adaptive: bool = False
+    is_cfg_plus_plus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +44,62 @@ class ScheduleInfo:
     need_inner_model: bool = False
 
 
+# A1111's, in the order of its menu; then ours.
 SAMPLERS: tuple[SamplerInfo, ...] = (
     SamplerInfo("DPM++ 2M", ("k_dpmpp_2m",), "Karras"),
+    SamplerInfo("DPM++ SDE", ("k_dpmpp_sde",), "Karras", second_order=True, is_stochastic=True),
     SamplerInfo("DPM++ 2M SDE", ("k_dpmpp_2m_sde",), "Exponential", is_stochastic=True),
+    SamplerInfo("DPM++ 2M SDE Heun", ("k_dpmpp_2m_sde_heun",), "Exponential", is_stochastic=True),
+    SamplerInfo("DPM++ 2S a", ("k_dpmpp_2s_a",), "Karras", second_order=True, is_stochastic=True),
+    SamplerInfo(
+        "DPM++ 3M SDE", ("k_dpmpp_3m_sde",), "Exponential", is_stochastic=True, discards_penultimate_sigma=True
+    ),
     SamplerInfo("Euler a", ("k_euler_a", "k_euler_ancestral"), is_stochastic=True),
     SamplerInfo("Euler", ("k_euler",)),
+    SamplerInfo("LMS", ("k_lms",)),
     SamplerInfo("Heun", ("k_heun",), second_order=True),
-    SamplerInfo("DDPM", ("ddpm",), is_stochastic=True, uses_timesteps=True),
+    SamplerInfo("DPM2", ("k_dpm_2",), "Karras", second_order=True, discards_penultimate_sigma=True),
+    SamplerInfo(
+        "DPM2 a",
+        ("k_dpm_2_a",),
+        "Karras",
+        second_order=True,
+        is_stochastic=True,
+        discards_penultimate_sigma=True,
+    ),
+    SamplerInfo("DPM fast", ("k_dpm_fast",), is_stochastic=True),
+    SamplerInfo("DPM adaptive", ("k_dpm_ad",), is_stochastic=True, is_adaptive=True),
+    SamplerInfo("Restart", ("restart",), "Karras", second_order=True, is_stochastic=True),
     SamplerInfo("DDIM", ("ddim",), uses_timesteps=True),
+    SamplerInfo("DDIM CFG++", ("ddim_cfgpp",), uses_timesteps=True, is_cfg_plus_plus=True),
     SamplerInfo("PLMS", ("plms",), uses_timesteps=True),
     SamplerInfo("UniPC", ("unipc",), uses_timesteps=True),
     SamplerInfo("LCM", ("k_lcm",), is_stochastic=True),
+    SamplerInfo("DDPM", ("ddpm",), is_stochastic=True),
+    SamplerInfo("DEIS", ("deis",)),
+    SamplerInfo("IPNDM", ("ipndm",)),
+    SamplerInfo("HeunPP2", ("heunpp2",)),
+    SamplerInfo("TCD", ("tcd",), is_stochastic=True),
+    SamplerInfo("ER-SDE", ("er_sde",), "Karras", is_stochastic=True),
+    SamplerInfo("Euler CFG++", ("euler_cfg_pp",), is_cfg_plus_plus=True),
+    SamplerInfo("DPM++ 2M CFG++", ("dpmpp_2m_cfg_pp",), "Karras", is_cfg_plus_plus=True),
 )
 
+# A1111's, in its order; then ours.
 SCHEDULES: tuple[ScheduleInfo, ...] = (
     ScheduleInfo("automatic", AUTOMATIC),
     ScheduleInfo("uniform", "Uniform", need_inner_model=True),
     ScheduleInfo("karras", "Karras", default_rho=7.0),
     ScheduleInfo("exponential", "Exponential"),
+    ScheduleInfo("polyexponential", "Polyexponential", default_rho=1.0),
     ScheduleInfo("sgm_uniform", "SGM Uniform", ("SGMUniform",), need_inner_model=True),
+    ScheduleInfo("kl_optimal", "KL Optimal"),
+    ScheduleInfo("align_your_steps", "Align Your Steps"),
+    ScheduleInfo("simple", "Simple", need_inner_model=True),
+    ScheduleInfo("normal", "Normal", need_inner_model=True),
+    ScheduleInfo("ddim", "DDIM", need_inner_model=True),
+    ScheduleInfo("beta", "Beta", need_inner_model=True),
+    ScheduleInfo("turbo", "Turbo", need_inner_model=True),
 )
 
 
