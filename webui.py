@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api import command_line, generate_command
+from api import command_line
 from generation.errors import UserError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
-    from service.services import Services
 
+    from service.services import Services
     from service.worker import Worker
 
 ROOT = Path(__file__).resolve().parent
@@ -131,14 +131,22 @@ def set_environment(data_dir: Path) -> None:
 
 
 def set_logging(level: str) -> None:
-    """One line a record on stderr; libraries speak only when something is wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    """One line a record on stderr, with the job it is about; libraries speak only when something is wrong."""
+    from service.job_log import JobIdFilter
+
+    handler = logging.StreamHandler()
+    handler.addFilter(JobIdFilter())
+    layout = "%(asctime)s %(levelname)s %(name)s [%(job)s] %(message)s"
+    logging.basicConfig(level=logging.WARNING, format=layout, handlers=[handler])
     for name in ("easel", "service", "engine", "api", "ui", "generation"):
         logging.getLogger(name).setLevel(level)
 
 
-def compose(paths: Paths, device: str, dtype: str) -> Services:
-    """The services with one local worker. The worker imports torch in its own thread, not here."""
+def compose(paths: Paths, device: str, dtype: str, *, keep_queue: bool = False) -> Services:
+    """The services with one local worker. The worker imports torch in its own thread, not here.
+
+    `keep_queue`: waiting jobs outlive the program. Only one program may do that for the same data folder.
+    """
     from service.services import build_services
 
     def make_worker() -> Worker:
@@ -151,6 +159,7 @@ def compose(paths: Paths, device: str, dtype: str) -> Services:
         models_dirs=paths.models,
         outputs_dir=paths.outputs,
         data_dir=paths.data,
+        keep_queue=keep_queue,
     )
 
 
@@ -161,7 +170,11 @@ def make_app(services: Services, config: Config) -> FastAPI:
     from api.security import Security
 
     security = Security(
-        users=dict(config.users), allowed_hosts=config.allowed_hosts, cors_origins=config.cors_origins
+        users=dict(config.users),
+        allowed_hosts=config.allowed_hosts,
+        cors_origins=config.cors_origins,
+        # Hugging Face shows a Space inside a page of its own.
+        frame_ancestors=("https://huggingface.co", "https://*.hf.space") if config.on_space else (),
     )
     return ui.app.mount(create_app(services, security), services, root_path=config.root_path)
 
@@ -173,7 +186,10 @@ def serve(config: Config) -> None:
     set_environment(config.paths.data)
     import uvicorn
 
-    services = compose(config.paths, config.device, config.dtype)
+    try:
+        services = compose(config.paths, config.device, config.dtype, keep_queue=True)
+    except UserError as error:
+        sys.exit(str(error))
     try:
         app = make_app(services, config)
         shown = "127.0.0.1" if config.host == "0.0.0.0" else config.host
@@ -214,6 +230,8 @@ def generate(options: argparse.Namespace) -> None:
     paths = paths_of(options)
     set_logging("WARNING" if options.log_level == "INFO" else options.log_level)
     set_environment(paths.data)
+    from api import generate_command
+
     services = compose(paths, options.device, options.dtype)
     try:
         generate_command.generate(services, options)

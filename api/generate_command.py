@@ -7,11 +7,15 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from generation.errors import UserError
+from generation.request import GenerationRequest, make_request
+from generation.sampler_info import AUTOMATIC, resolve
+
 if TYPE_CHECKING:
+    from generation.job import JobId, JobStatus
     from service.services import Services
 
-    from generation.job import JobId, JobStatus
-    from generation.request import GenerationRequest
+FIELDS = ("prompt", "negative_prompt", "seed", "steps", "cfg_scale", "width", "height", "model")
 
 
 def generate(services: Services, options: argparse.Namespace) -> None:
@@ -19,9 +23,7 @@ def generate(services: Services, options: argparse.Namespace) -> None:
 
     Raises UserError if the request is bad or the job fails, OSError if a file cannot be read or written.
     """
-    from generation.errors import UserError
-
-    job = services.generation.submit(_request(services, options))
+    job = services.generation.submit(_request(options))
     status = asyncio.run(_watched(services, job))
     if status.error:
         raise UserError(status.error.message, status.error.hint)
@@ -40,18 +42,18 @@ async def _watched(services: Services, job: JobId) -> JobStatus:
     return status
 
 
-def _request(services: Services, options: argparse.Namespace) -> GenerationRequest:
-    from generation.request import make_request
-    from generation.sampler_info import resolve
-
-    values: dict[str, Any] = services.generation.defaults(options.model)  # Any: values of any field
-    for field in ("negative_prompt", "seed", "steps", "cfg_scale", "width", "height", "model"):
-        if getattr(options, field) is not None:
-            values[field] = getattr(options, field)
-    values["sampler"], values["schedule"] = resolve(
-        options.sampler or values["sampler"], options.schedule or values["schedule"]
-    )
+def _request(options: argparse.Namespace) -> GenerationRequest:
+    """A request with only the fields that were given; the rest is decided when it is submitted."""
+    values: dict[str, Any] = {  # Any: values of any field
+        field: value for field in FIELDS if (value := getattr(options, field)) is not None
+    }
+    if options.sampler:
+        values["sampler"], schedule = resolve(options.sampler, options.schedule or AUTOMATIC)
+        if schedule != AUTOMATIC:
+            values["schedule"] = schedule
+    elif options.schedule:
+        values["schedule"] = options.schedule
     if options.init_image:
         picture = options.init_image.read_bytes()
         values["img2img"] = {"init_images": (picture,), "denoising_strength": options.denoising_strength}
-    return make_request(**values, prompt=options.prompt, save=False)
+    return make_request(**values, save=False)
