@@ -147,7 +147,11 @@ def compose(paths: Paths, device: str, dtype: str, *, keep_queue: bool = False) 
 
     `keep_queue`: waiting jobs outlive the program. Only one program may do that for the same data folder.
     """
+    from engine.heap import keep_heap
     from service.services import build_services
+
+    if device in ("auto", "cpu"):
+        keep_heap()  # before any thread exists; the module knows no torch
 
     def make_worker() -> Worker:
         from engine.local_worker import LocalWorker, WorkerSettings

@@ -1,0 +1,1 @@
+"""How pixels are made. The only place that knows torch."""
