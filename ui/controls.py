@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from generation.request import GenerationRequest, NoiseSource, limits_of
-from generation.sampler_info import SAMPLERS, SCHEDULES
+from generation.sampler_info import AUTOMATIC, SAMPLERS, SCHEDULES
+from service.submission import NO_VAE
 
 # Sliders end earlier than requests may go: beyond these, a slider is no way to choose a number.
 UI_MAXIMUM = {
@@ -132,7 +133,12 @@ def rare_controls(tab: str, vaes: Sequence[str]) -> Controls:
     with gr.Accordion("More", open=False, elem_id=f"{tab}_more"):
         with gr.Row(elem_classes="easel-pair"):
             vae = gr.Dropdown(
-                ["Automatic", *vaes], value="Automatic", label="VAE", elem_id=f"{tab}_vae", min_width=150
+                [AUTOMATIC, NO_VAE, *vaes],
+                value=AUTOMATIC,
+                label="VAE",
+                info="None: the one inside the checkpoint",
+                elem_id=f"{tab}_vae",
+                min_width=150,
             )
             clip_skip = slider(tab, "clip_skip", "Clip skip")
         with gr.Row(elem_classes="easel-pair"):

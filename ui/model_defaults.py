@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from generation.errors import UserError
-from generation.model_card import ModelCard
+from generation.model_card import ModelCard, ModelKind
 from generation.request import GenerationRequest
+from generation.sampler_info import AUTOMATIC
 from service.preferences import Preferences
 from service.services import Services
+from service.submission import NO_VAE
 
 ADAPTED = ("width", "height", "steps", "cfg_scale", "sampler", "schedule")
 EXAMPLES = (
@@ -49,6 +51,22 @@ def defaults_for(card: ModelCard | None, preferences: Preferences) -> Values:
         }
         values |= {name: value for name, value in suited.items() if value is not None}
     return values
+
+
+def saved_settings(services: Services) -> Values:
+    """Values of the rare controls that have a place in the settings."""
+    preferences = services.preferences.get()
+    vae = preferences.sd_vae
+    if vae not in (AUTOMATIC, NO_VAE):
+        try:
+            vae = services.catalog.find(vae, ModelKind.VAE).name
+        except UserError:  # the file is gone
+            vae = AUTOMATIC
+    return {
+        "clip_skip": preferences.clip_skip,
+        "eta_noise_seed_delta": preferences.eta_noise_seed_delta,
+        "vae": vae,
+    }
 
 
 def adapt(current: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> Values:

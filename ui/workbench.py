@@ -17,7 +17,8 @@ from ui.controls import Controls
 from ui.model_defaults import ADAPTED
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}  # Any: Gradio's own types
-NOT_KEPT = ("picture",)  # values that are not part of the draft in the browser
+# Not part of the draft in the browser: pictures, and what the settings remember.
+NOT_KEPT = ("picture", "clip_skip", "eta_noise_seed_delta", "vae")
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,7 @@ def restored(
     """Values of the stage and all controls for a page that was just opened."""
     card = model_defaults.current_card(services)
     values = model_defaults.defaults_for(card, services.preferences.get())
+    values |= model_defaults.saved_settings(services)
     values |= {name: value for name, value in (draft or {}).items() if fits(bench.controls.get(name), value)}
     order = stage.show_again(
         services, owner, is_img2img=bench.is_img2img, examples=model_defaults.examples_for(card)

@@ -49,3 +49,12 @@ def test_a_chosen_model_that_is_gone_gives_way_to_the_default(services: Services
 @pytest.mark.parametrize("models_dir", [Path("nowhere")])
 def test_no_model_at_all_is_no_crash(services: Services) -> None:
     assert model_defaults.current_card(services) is None
+
+
+def test_the_form_begins_with_what_the_settings_remember(services: Services) -> None:
+    services.preferences.update(clip_skip=2, eta_noise_seed_delta=31337)
+    assert model_defaults.saved_settings(services) == {
+        "clip_skip": 2,
+        "eta_noise_seed_delta": 31337,
+        "vae": "Automatic",
+    }
