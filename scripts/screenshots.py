@@ -73,7 +73,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        chromium = os.environ.get("EASEL_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         take_all(browser, arguments.url, arguments.out, arguments.prompt)
         browser.close()

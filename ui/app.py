@@ -56,8 +56,8 @@ def _build(services: Services) -> gr.Blocks:
                 history_tab.build(services, history, benches, top.checkpoint, tabs)
             with gr.Tab("PNG Info", id="pnginfo", elem_id="tab_pnginfo"):
                 png_info_tab.build(services, (txt2img, img2img), top.checkpoint, tabs)
-            with gr.Tab("Settings", id="settings", elem_id="tab_settings") as settings:
-                settings_tab.build(services, settings)
+            with gr.Tab("Settings", id="settings", elem_id="tab_settings"):
+                settings_tab.build(services, blocks)
         top_bar.wire_refresh(top, services)
         for bench in (txt2img, img2img):
             _restore_on_load(blocks, bench, services)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from generation.request import GenerationRequest, make_request
+from ui import hires
 
 SAMPLING_FIELDS = ("eta", "eta_noise_seed_delta")
 IMG2IMG_FIELDS = ("denoising_strength", "resize_mode")
@@ -25,4 +26,5 @@ def to_request(
     img2img = {name: given.pop(name) for name in IMG2IMG_FIELDS if name in given}
     if init_images:
         given["img2img"] = {**img2img, "init_images": init_images, "inpaint": inpaint}
+    given |= hires.take(given)
     return make_request(**given, sampling=sampling)

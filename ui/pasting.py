@@ -12,7 +12,7 @@ import gradio as gr
 from generation.errors import UserError
 from generation.infotext import request_from_infotext
 from service.services import Services
-from ui import workbench
+from ui import hires, workbench
 from ui.workbench import QUIET, Workbench
 
 TELLING = {"steps", "seed", "sampler"}  # a text without any of them is just a prompt
@@ -33,14 +33,15 @@ def read(text: str, services: Services) -> Pasted:
     fields = dict(pasted.fields)
     sampling = fields.pop("sampling", {})
     asked = str(fields.pop("model", ""))
-    missing = list(pasted.not_carried_over)
+    second_pass, without_control = hires.spread(fields.pop("hires", None))
+    missing = [*pasted.not_carried_over, *without_control]
     model = ""
     if asked:
         try:
             model = services.catalog.find(asked).name
         except UserError:
             missing.append(f"The model {pasted.model_name or asked!r} is not here: the current one is kept.")
-    return Pasted({**fields, **sampling, **pasted.img2img}, model, tuple(missing))
+    return Pasted({**fields, **sampling, **second_pass, **pasted.img2img}, model, tuple(missing))
 
 
 def fill(bench: Workbench, checkpoint: gr.Dropdown, text: str, services: Services) -> list[Any]:

@@ -18,8 +18,11 @@ from ui.workbench import QUIET
 ELSEWHERE = ("sd_model_checkpoint",)  # has its own place: the top line
 
 
-def build(services: Services, tab: gr.Tab) -> None:
-    """The tab's contents and wiring; values are read anew whenever the tab is opened."""
+def build(services: Services, blocks: gr.Blocks) -> None:
+    """The tab's contents and wiring; values are read anew whenever the page is opened.
+
+    Not when the tab is: on a slow line the answer would come after the first edit and undo it.
+    """
     settings = _shown(services)
     with gr.Row(elem_id="settings_bar"):
         gr.HTML(
@@ -45,7 +48,7 @@ def build(services: Services, tab: gr.Tab) -> None:
         return assets.markup("settings_note.html", state="saved", text="Saved.")
 
     save.click(store, inputs_kwargs=found, outputs=note, **QUIET)
-    tab.select(lambda: [update(setting) for setting in _shown(services)], None, list(found.values()), **QUIET)
+    blocks.load(lambda: [update(setting) for setting in _shown(services)], None, list(found.values()), **QUIET)
 
 
 def control(setting: Setting) -> gr.components.Component:

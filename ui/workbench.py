@@ -12,7 +12,7 @@ from generation.errors import UserError
 from generation.model_card import ModelCard
 from generation.request import GenerationRequest
 from service.services import Services
-from ui import controls, form, model_defaults, notices, stage, visitor
+from ui import controls, form, hires, model_defaults, notices, stage, visitor
 from ui.controls import Controls
 from ui.model_defaults import ADAPTED
 
@@ -60,6 +60,8 @@ def build(tab: str, services: Services, more_controls: Callable[[str], Controls]
                 found |= controls.sampling_controls(tab)
                 found |= controls.size_controls(tab)
                 found |= controls.seed_control(tab)
+            if tab == "txt2img":
+                found |= hires.controls(tab)
             found |= controls.rare_controls(tab, [card.name for card in services.catalog.vaes()])
             generate = _actions(tab)
         with gr.Column(scale=7, min_width=320, elem_classes="easel-side"):

@@ -25,8 +25,8 @@ expect.set_options(timeout=15_000)
 
 def chromium() -> str | None:
     """The installed Chromium; None lets Playwright use its own."""
-    named = os.environ.get("EASEL_CHROMIUM")
-    return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -135,3 +135,15 @@ def test_a_waiting_job_can_be_cancelled(page: Page, fake_worker: FakeWorker) -> 
     wait_for(page, "stopped")
     gate.open()
     assert [job.request.prompt for job in fake_worker.jobs] == ["first"]
+
+
+def test_hires_fix_is_asked_for_by_its_accordion(page: Page, fake_worker: FakeWorker) -> None:
+    page.click("#txt2img_hr > button")
+    page.check("#txt2img_enable_hr input")
+    for name, value in {"hr_scale": "1.5", "hires_steps": "7", "denoising_strength": "0.4"}.items():
+        page.fill(f"#txt2img_{name} input[type=number]", value)
+    start(page, "two pears", 3)
+    wait_for(page, "done")
+    hires = fake_worker.jobs[-1].request.hires
+    assert hires is not None
+    assert (hires.scale, hires.steps, hires.denoising_strength, hires.upscaler) == (1.5, 7, 0.4, "Latent")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from generation.errors import InvalidRequest, UnknownName
-from ui import form
+from generation.request import Hires
+from ui import form, hires
 
 
 def test_values_reach_the_fields_of_their_name() -> None:
@@ -36,3 +37,17 @@ def test_init_images_make_it_img2img() -> None:
 def test_bad_values_are_refused_in_words(values: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(error, match=str(next(iter(values.values())))):
         form.to_request(values)
+
+
+def test_the_second_pass_is_made_only_when_it_is_switched_on() -> None:
+    values = {"hr_scale": 1.5, "hr_upscaler": "Lanczos", "hr_steps": 7, "hr_denoising_strength": 0.4}
+    assert form.to_request({"enable_hr": False, **values}).hires is None
+    made = form.to_request({"enable_hr": True, "hr_resize_x": None, **values}).hires
+    assert made == Hires(scale=1.5, upscaler="Lanczos", steps=7, denoising_strength=0.4)
+
+
+def test_a_pasted_second_pass_fills_its_controls() -> None:
+    values, missing = hires.spread({"scale": 1.5, "prompt": "a pear"})
+    assert values == {"enable_hr": True, "hr_scale": 1.5}
+    assert missing == ("Hires prompt: a pear is not on this page.",)
+    assert hires.spread(None) == ({"enable_hr": False}, ())
