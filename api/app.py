@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import (
+    extras_routes,
     generation_routes,
     job_routes,
     listing_routes,
@@ -50,6 +51,7 @@ def create_app(services: Services, security: Security) -> FastAPI:
     handle_errors(app)
     modules = (
         generation_routes, listing_routes, option_routes, picture_routes, prompt_routes, job_routes,
+        extras_routes,
         login_routes, metrics_routes,
     )  # fmt: skip
     routers = [module.router() for module in modules]

@@ -25,6 +25,8 @@ def generate(services: Services, options: argparse.Namespace) -> None:
     """
     job = services.generation.submit(_request(options))
     status = asyncio.run(_watched(services, job))
+    for warning in status.warnings:
+        sys.stderr.write(f"Warning: {warning}\n")
     if status.error:
         raise UserError(status.error.message, status.error.hint)
     options.output.write_bytes(status.images[0].read_png())

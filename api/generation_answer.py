@@ -15,6 +15,7 @@ from PIL import Image
 from api.images import as_base64
 from api.schemas import GenerationPayload, Img2ImgPayload
 from api.translate import Translated
+from generation.infotext import hires_parameters
 from generation.job import Job, JobStatus
 from generation.metadata import write_png
 from generation.request import GenerationRequest
@@ -87,8 +88,8 @@ def _info(outcome: Outcome, infotexts: Sequence[str], index_of_first_image: int)
         "sd_vae_hash": job.vae.short_hash if job.vae else None,
         "seed_resize_from_w": request.seed_resize_width or -1,
         "seed_resize_from_h": request.seed_resize_height or -1,
-        "denoising_strength": request.img2img.denoising_strength if request.img2img else None,
-        "extra_generation_params": {"Schedule type": request.schedule},
+        "denoising_strength": part.denoising_strength if (part := request.img2img or request.hires) else None,
+        "extra_generation_params": {"Schedule type": request.schedule} | _hires(request),
         "index_of_first_image": index_of_first_image,
         "infotexts": list(infotexts),
         "styles": list(outcome.payload.styles or []),
@@ -104,6 +105,11 @@ def _info(outcome: Outcome, infotexts: Sequence[str], index_of_first_image: int)
         "warnings": outcome.status.warnings,
     }
     return info | {name: list(sentences) for name, sentences in notes.items() if sentences}
+
+
+def _hires(request: GenerationRequest) -> dict[str, Any]:
+    parameters = hires_parameters(request.hires) if request.hires else {}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _seeds(request: GenerationRequest) -> list[int]:

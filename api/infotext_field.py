@@ -17,6 +17,7 @@ SET_BY: Mapping[str, tuple[str, ...]] = {
     "seed_resize_height": ("seed_resize_from_w", "seed_resize_from_h"),
     "sampler": ("sampler_name", "sampler_index"),
     "schedule": ("scheduler",),
+    "hires": ("enable_hr",),
 }
 SET_BY_OVERRIDE: Mapping[str, str] = {
     "model": "sd_model_checkpoint",
@@ -47,7 +48,9 @@ def read_filling(payload: GenerationPayload) -> Filling:
 
     def is_free(name: str) -> bool:
         theirs = SET_BY.get(name, (name,))
-        is_set = any(part in payload.model_fields_set and getattr(payload, part) is not None for part in theirs)
+        is_set = any(
+            part in payload.model_fields_set and getattr(payload, part, None) is not None for part in theirs
+        )
         return not is_set and SET_BY_OVERRIDE.get(name) not in overridden
 
     def free(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,15 +12,14 @@ from api.access import ServicesOf, User, UserOf, only_owners
 from api.metrics_routes import resident_bytes
 from generation.model_card import ModelCard
 from generation.sampler_info import SAMPLERS, SCHEDULES
+from generation.upscalers import LATENT_MODES, PIXEL_UPSCALERS
+from service.services import Services
 
 EMPTY_LISTS = {
-    "upscalers": "Upscalers",
-    "latent-upscale-modes": "Latent upscale modes, for hires fix",
     "hypernetworks": "Hypernetworks",
     "face-restorers": "Face restorers",
     "realesrgan-models": "RealESRGAN models",
     "prompt-styles": "Prompt styles",
-    "loras": "LoRAs",
     "script-info": "Arguments of scripts",
     "extensions": "Extensions",
 }
@@ -34,11 +33,15 @@ def router() -> APIRouter:
     add = routes.add_api_route
     add("/samplers", samplers, methods=["GET"], summary="Samplers")
     add("/schedulers", schedulers, methods=["GET"], summary="Schedules")
+    add("/upscalers", upscalers, methods=["GET"], summary="Upscalers of pixels")
+    add("/latent-upscale-modes", latent_upscale_modes, methods=["GET"], summary="Upscalers of latents")
     add("/sd-models", sd_models, methods=["GET"], summary="Checkpoints")
     add("/sd-vae", sd_vae, methods=["GET"], summary="VAE files")
+    add("/loras", loras, methods=["GET"], summary="LoRAs")
     guard = [Depends(only_owners)]
     add("/refresh-checkpoints", refresh, methods=["POST"], dependencies=guard, summary="Look for new checkpoints")
     add("/refresh-vae", refresh, methods=["POST"], dependencies=guard, summary="Look for new VAE files")
+    add("/refresh-loras", refresh, methods=["POST"], dependencies=guard, summary="Look for new LoRAs")
     for path, summary in EMPTY_LISTS.items():
         add(f"/{path}", nothing, methods=["GET"], name=path, summary=f"{summary}: none are available yet")
     add("/embeddings", embeddings, methods=["GET"], summary="Textual inversions: none are available yet")
@@ -74,6 +77,19 @@ async def schedulers() -> list[dict[str, Any]]:
     ]
 
 
+async def upscalers() -> list[dict[str, Any]]:
+    """Upscalers that work on pixels, for hires fix and extras; none of them needs a model."""
+    return [
+        {"name": name, "model_name": None, "model_path": None, "model_url": None, "scale": 4.0}
+        for name in PIXEL_UPSCALERS
+    ]
+
+
+async def latent_upscale_modes() -> list[dict[str, str]]:
+    """Upscalers that work on latents, for hires fix only."""
+    return [{"name": mode.name} for mode in LATENT_MODES]
+
+
 async def sd_models(services: ServicesOf, user: UserOf) -> list[dict[str, Any]]:
     """Checkpoints. `hash` and `sha256` are null until they are computed in the background."""
     return [
@@ -92,6 +108,23 @@ async def sd_models(services: ServicesOf, user: UserOf) -> list[dict[str, Any]]:
 async def sd_vae(services: ServicesOf, user: UserOf) -> list[dict[str, Any]]:
     """VAE files. "Automatic" and "None" may be asked for as well."""
     return [{"model_name": card.filename, "filename": _shown_path(card, user)} for card in services.catalog.vaes()]
+
+
+async def loras(services: ServicesOf, user: UserOf) -> list[dict[str, Any]]:
+    """LoRAs. A prompt uses one by `<lora:name:0.8>`, or by its alias; `metadata` is what its trainer wrote."""
+    return await asyncio.to_thread(_loras, services, user)
+
+
+def _loras(services: Services, user: User) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "alias": services.catalog.lora_alias(card) or name,
+            "path": _shown_path(card, user),
+            "metadata": services.catalog.lora_metadata(card),
+        }
+        for name, card in services.catalog.lora_names().items()
+    ]
 
 
 def _shown_path(card: ModelCard, user: User) -> str:

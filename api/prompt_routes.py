@@ -7,9 +7,12 @@ import asyncio
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.access import ServicesOf
 from api.schemas import Payload
-from generation.prompt import parse_prompt
+from generation.prompt import Network, parse_prompt
 from generation.prompt_attention import parse_attention
+from service.catalog import Catalog
+from service.lora_choice import LoraChoice, choose_loras, lora_of
 
 MAX_CHARACTERS = 20_000
 MAX_STEPS = 200
@@ -50,10 +53,11 @@ class InspectedSubprompt(BaseModel):
 
 
 class InspectedNetwork(BaseModel):
-    """An extra network like `<lora:name:0.8>`."""
+    """An extra network like `<lora:name:0.8>`. `file` is the LoRA it means; null if there is none."""
 
     kind: str
     items: list[str]
+    file: str | None = None
 
 
 class InspectedPrompt(BaseModel):
@@ -74,12 +78,13 @@ def router() -> APIRouter:
     return routes
 
 
-async def inspect(body: PromptBody) -> InspectedPrompt:
+async def inspect(services: ServicesOf, body: PromptBody) -> InspectedPrompt:
     """Splits at AND, spreads `[from:to:when]` over the steps, reads `(word:1.3)`; `BREAK` has the weight -1."""
-    return await asyncio.to_thread(_inspected, body)
+    return await asyncio.to_thread(_inspected, body, services.catalog)
 
 
-def _inspected(body: PromptBody) -> InspectedPrompt:
+def _inspected(body: PromptBody, catalog: Catalog) -> InspectedPrompt:
+    choice = LoraChoice() if body.is_negative else choose_loras(body.prompt, catalog)
     parsed = parse_prompt(body.prompt, body.steps, is_negative=body.is_negative)
     return InspectedPrompt(
         subprompts=[
@@ -92,9 +97,14 @@ def _inspected(body: PromptBody) -> InspectedPrompt:
             )
             for subprompt in parsed.subprompts
         ],
-        networks=[InspectedNetwork(kind=network.kind, items=list(network.items)) for network in parsed.networks],
-        warnings=list(parsed.warnings),
+        networks=[_network(network, catalog) for network in parsed.networks],
+        warnings=[*parsed.warnings, *choice.warnings],
     )
+
+
+def _network(network: Network, catalog: Catalog) -> InspectedNetwork:
+    card = lora_of(network, catalog)
+    return InspectedNetwork(kind=network.kind, items=list(network.items), file=card.filename if card else None)
 
 
 def _parts(text: str) -> list[Part]:

@@ -95,7 +95,7 @@ class Txt2ImgPayload(GenerationPayload):
         }
     )
 
-    enable_hr: bool | None = Field(False, description="Not available: leave it off.")
+    enable_hr: bool | None = Field(False, description="A second pass on the enlarged picture: hires fix.")
     firstphase_width: int | None = 0
     firstphase_height: int | None = 0
     hr_scale: float | None = 2.0
@@ -103,7 +103,7 @@ class Txt2ImgPayload(GenerationPayload):
     hr_second_pass_steps: int | None = 0
     hr_resize_x: int | None = 0
     hr_resize_y: int | None = 0
-    hr_checkpoint_name: str | None = None
+    hr_checkpoint_name: str | None = Field(None, description="Not available: leave it empty.")
     hr_sampler_name: str | None = None
     hr_scheduler: str | None = None
     hr_prompt: str | None = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from api import images, unavailable
+from api import hires_fields, images, unavailable
 from api.infotext_field import Filling, read_filling
 from api.overrides import Overrides, read_overrides
 from api.schemas import GenerationPayload, Img2ImgPayload, Txt2ImgPayload
@@ -45,6 +45,7 @@ A1111_NAME: Mapping[str, str] = {
     "img2img.inpaint.blur_y": "mask_blur_y",
     "img2img.inpaint.content": "inpainting_fill",
     "img2img.inpaint.padding": "inpaint_full_res_padding",
+    **hires_fields.A1111_NAME,
 }
 
 
@@ -65,6 +66,8 @@ def from_txt2img(payload: Txt2ImgPayload) -> Translated:
     """The request of a txt2img call. Raises InvalidRequest, UnknownName or NotAvailable, with A1111's field."""
     unavailable.refuse(payload)
     overrides, filling, values = _shared(payload)
+    if payload.enable_hr:
+        hires_fields.fill(values, payload)
     return _translated(values, overrides, filling)
 
 

@@ -6,6 +6,7 @@ from api.errors import NotAvailable
 from api.schemas import GenerationPayload, Img2ImgPayload, Txt2ImgPayload
 
 NONE = ("", "none")
+SAME_CHECKPOINT = "Use same checkpoint"
 
 
 def refuse(payload: GenerationPayload) -> None:
@@ -27,7 +28,12 @@ def _switches(payload: GenerationPayload) -> list[tuple[str, bool, str]]:
         ("alwayson_scripts", bool(payload.alwayson_scripts), f"{_scripts(payload)} are"),
     ]
     if isinstance(payload, Txt2ImgPayload):
-        switches.append(("enable_hr", bool(payload.enable_hr), "hires fix is"))
+        other = (
+            bool(payload.enable_hr)
+            and _is_named(payload.hr_checkpoint_name)
+            and (payload.hr_checkpoint_name != SAME_CHECKPOINT)
+        )
+        switches.append(("hr_checkpoint_name", other, "another checkpoint for the second pass is"))
     if isinstance(payload, Img2ImgPayload):
         switches.append(("latent_mask", bool(payload.latent_mask), "latent masks are"))
     return switches

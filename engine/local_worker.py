@@ -16,6 +16,7 @@ from engine.preview import PreviewSettings
 from generation.errors import ModelFileError
 from generation.infotext import format_infotext
 from generation.job import Job, JobChannel, Produced, Warned
+from generation.lora_use import lora_hashes
 from generation.metadata import write_png
 from generation.request import GenerationRequest
 from generation.request_json import request_to_json
@@ -55,6 +56,7 @@ class LocalWorker:
         manager = self._opened()
         try:
             components = manager.ensure_loaded(job.checkpoint, job.vae, channel)
+            manager.use_loras(job.loras, channel)
         except LoadingStopped:
             return
         request, count = job.request, 0
@@ -123,6 +125,7 @@ def finished_image(job: Job, picture: Picture, index: int) -> GeneratedImage:
         model_hash=model_hash,
         vae_name=job.vae.filename if job.vae else "",
         vae_hash=(job.vae.short_hash or "") if job.vae else "",
+        extra={"Lora hashes": lora_hashes(job.loras) or None},
     )
     request_json = request_to_json(request_for_one(job.request, picture, index), job.checkpoint.name, model_hash)
     height, width = picture.pixels.shape[:2]

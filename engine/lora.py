@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,9 @@ from engine.lora_math import bias_change, weight_change
 from engine.lora_names import lora_family, split_name, text_targets, unet_targets
 from engine.tensor_reader import TensorReader
 from engine.weights_file import WeightsFile, unusable
+from generation.lora_use import LoraUse
 
 OTHER_LORA = "Choose a LoRA made for this model's family."
-
-
-@dataclass(frozen=True, slots=True)
-class LoraUse:
-    """One LoRA at given strengths; 0 leaves that network alone, negative takes its effect away."""
-
-    path: Path
-    unet_strength: float = 1.0
-    text_strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +27,46 @@ class _Lora:
     file: WeightsFile
     targets: Mapping[str, Mapping[str, str]]
     warning: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A LoRA in use, open for reading."""
+
+    use: LoraUse
+    lora: _Lora
+    reader: TensorReader
+
+    def strength(self, layer: str) -> float:
+        """How strongly it changes that layer."""
+        return self.use.unet_strength if layer.startswith("unet") else self.use.text_strength
+
+    def changes(self, layer: str) -> bool:
+        """True if it has something to add to that layer."""
+        return layer in self.lora.targets and self.strength(layer) != 0
+
+    def parts(self, layer: str) -> dict[str, Tensor]:
+        """What the file holds for that layer, in float32."""
+        return {part: self.reader[key].float() for part, key in self.lora.targets[layer].items()}
+
+
+_Stamp = tuple[str, int, float, float, int | None]
+
+
+def _state(uses: Sequence[LoraUse]) -> tuple[_Stamp, ...]:
+    """What the weights depend on: an overwritten file counts as another one."""
+    return tuple(
+        (str(use.path), _modified(use.path), use.unet_strength, use.text_strength, use.rank)
+        for use in uses
+        if use.has_effect
+    )
+
+
+def _modified(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 class LoraMerger:
@@ -49,27 +81,41 @@ class LoraMerger:
         self._targets = _target_names(unet, text_encoder)
         self._untouched: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._uses: tuple[LoraUse, ...] = ()
+        self._state: tuple[_Stamp, ...] = ()
+        self._warnings: tuple[str, ...] = ()
 
     @property
     def uses(self) -> tuple[LoraUse, ...]:
-        """What is merged now."""
+        """What is merged now. LoRAs that change nothing are not among it."""
         return self._uses
 
-    def merge(self, uses: Sequence[LoraUse]) -> list[str]:
+    def has(self, uses: Sequence[LoraUse]) -> bool:
+        """True if the weights are already as `merge` would make them."""
+        return self._state == _state(uses)
+
+    def merge(self, uses: Sequence[LoraUse], check: Callable[[], None] = lambda: None) -> list[str]:
         """Makes exactly these LoRAs active, in place of those before; returns warnings for people.
 
-        All files are checked before anything is changed. Raises ModelFileError for a file that is none, or of
-        which not one key matches.
+        All files are checked before anything is changed. `check` is called between layers; whatever it raises
+        takes all LoRAs out. Raises ModelFileError for a file that is none, or of which not one key matches.
         """
-        if tuple(uses) == self._uses:
-            return []
-        loras = [self._matched(use.path) for use in uses]
+        if self.has(uses):
+            return list(self._warnings)
+        state, active = _state(uses), [use for use in uses if use.has_effect]
+        loras = [self._matched(use.path) for use in active]
+        check()
         self.restore()
-        readers = [TensorReader(lora.file) for lora in loras]
-        for layer in sorted({layer for lora in loras for layer in lora.targets}):
-            self._change(layer, list(zip(uses, loras, readers, strict=True)))
-        self._uses = tuple(uses)
-        return [lora.warning for lora in loras if lora.warning]
+        sources = [_Source(use, lora, TensorReader(lora.file)) for use, lora in zip(active, loras, strict=True)]
+        try:
+            for layer in sorted({layer for lora in loras for layer in lora.targets}):
+                check()
+                self._change(layer, [source for source in sources if source.changes(layer)])
+        except BaseException:
+            self.restore()
+            raise
+        self._uses, self._state = tuple(active), state
+        self._warnings = tuple(lora.warning for lora in loras if lora.warning)
+        return list(self._warnings)
 
     def restore(self) -> None:
         """Gives every changed weight its old bits back."""
@@ -79,7 +125,7 @@ class LoraMerger:
             if bias is not None:
                 layer.bias.data.copy_(bias)
         self._untouched.clear()
-        self._uses = ()
+        self._uses, self._state, self._warnings = (), (), ()
 
     def _matched(self, path: Path) -> _Lora:
         file = open_weights(path)
@@ -113,16 +159,15 @@ class LoraMerger:
             return False
         return changed is not None or "diff_b" in parts
 
-    def _change(self, name: str, sources: list[tuple[LoraUse, _Lora, TensorReader]]) -> None:
+    def _change(self, name: str, sources: Sequence[_Source]) -> None:
+        if not sources:
+            return
         layer = self._layers[name]
         weight, bias = layer.weight.data, None if layer.bias is None else layer.bias.data
         sum_weight, sum_bias = torch.zeros_like(weight, dtype=torch.float32), None
-        for use, lora, reader in sources:
-            strength = use.unet_strength if name.startswith("unet") else use.text_strength
-            if name not in lora.targets or strength == 0:
-                continue
-            parts = {part: reader[key].float() for part, key in lora.targets[name].items()}
-            if (change := weight_change(parts, weight, strength)) is not None:
+        for source in sources:
+            parts, strength = source.parts(name), source.strength(name)
+            if (change := weight_change(parts, weight, strength, source.use.rank)) is not None:
                 sum_weight += change
             if bias is not None and (change := bias_change(parts, strength)) is not None:
                 sum_bias = change.to(bias.device) + (0 if sum_bias is None else sum_bias)

@@ -10,9 +10,10 @@ from torch import Tensor
 Parts = Mapping[str, Tensor]
 
 
-def weight_change(parts: Parts, weight: Tensor, strength: float) -> Tensor | None:
+def weight_change(parts: Parts, weight: Tensor, strength: float, rank: int | None = None) -> Tensor | None:
     """What to add to `weight` at that strength: float32, of its shape; None if the parts say nothing of a weight.
 
+    `rank` keeps only the first so many components of a plain LoRA, at the scale of the whole, as A1111 does.
     `parts` are named as in kohya's and LyCORIS' files: lora_down/lora_up/lora_mid, hada_*, lokr_*, oft_blocks,
     diff, alpha, dora_scale. Raises ValueError or RuntimeError if their shapes do not fit.
     Sources: arXiv:2106.09685 (LoRA), 2108.06098 (LoHa), 2309.14859 (LoKr and names), 2402.09353 (DoRA),
@@ -22,7 +23,7 @@ def weight_change(parts: Parts, weight: Tensor, strength: float) -> Tensor | Non
     base = weight.float()
     if "oft_blocks" in parts:
         return (_rotated(parts, base) - base) * strength
-    change = _low_rank(parts)
+    change = _low_rank(parts, rank)
     if change is None:
         return None
     if change.shape[:1] != base.shape[:1]:
@@ -38,12 +39,15 @@ def bias_change(parts: Parts, strength: float) -> Tensor | None:
     return parts["diff_b"].float() * strength if "diff_b" in parts else None
 
 
-def _low_rank(parts: Parts) -> Tensor | None:
+def _low_rank(parts: Parts, rank: int | None) -> Tensor | None:
     if "diff" in parts:
         return parts["diff"]
     if "lora_down" in parts and "lora_up" in parts:
-        down, up = parts["lora_down"], parts["lora_up"]
-        return _lora(down, up, parts.get("lora_mid")) * _scale(parts, down.shape[0])
+        down, up, middle = parts["lora_down"], parts["lora_up"], parts.get("lora_mid")
+        scale = _scale(parts, down.shape[0])
+        if rank is not None and middle is None:
+            down, up = down[:rank], up[:, :rank]
+        return _lora(down, up, middle) * scale
     if "hada_w1_a" in parts:
         return _hadamard(parts) * _scale(parts, parts["hada_w1_b"].shape[0])
     if "lokr_w1" in parts or "lokr_w1_a" in parts:

@@ -16,11 +16,12 @@ from engine.components import Components
 from engine.conditioning import Conditioner
 from engine.device import Memory, Placement, free_memory, is_out_of_memory, memory_of, out_of_memory
 from engine.load_plan import LoadingStopped, ModelPlan, PartPlan, load_part
-from engine.lora import LoraMerger, LoraUse
+from engine.lora import LoraMerger
 from engine.model_plans import plan_model
 from engine.prediction import measured_prediction
 from generation.errors import ModelFileError
 from generation.job import JobChannel, Phase, PhaseChanged, Warned
+from generation.lora_use import LoraUse
 from generation.model_card import ModelCard
 
 log = logging.getLogger(__name__)
@@ -99,19 +100,27 @@ class PipelineManager:
     def use_loras(self, uses: Sequence[LoraUse], channel: JobChannel) -> None:
         """Makes exactly these LoRAs active in the loaded model; an empty list takes all out, bit for bit.
 
-        A LoRA that fits only in part is told over the channel. Raises ModelFileError, before anything is changed,
-        for a file that is no LoRA or of which not one key matches.
+        A LoRA that fits only in part is told over the channel, to every job that uses it. Raises ModelFileError,
+        before anything is changed, for a file that is no LoRA or of which not one key matches. OutOfMemory, and
+        LoadingStopped when the job was stopped meanwhile, may leave the model without any LoRA, never with a part.
         """
         self._check_thread()
         if self._components is None:
             raise RuntimeError("no model is loaded")
         if self._merger is None:
             self._merger = LoraMerger(self._components.unet, self._components.text_encoder)
-        if tuple(uses) == self._merger.uses:
-            return
-        for warning in self._merger.merge(uses):
+        if not self._merger.has(uses):
+            self._conditioner = None  # what it remembers was encoded with other weights
+            if uses:
+                channel.emit(PhaseChanged(Phase.LOADING))
+        try:
+            warnings = self._merger.merge(uses, lambda: _raise_if_stopped(channel))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory(self._placement.device, "adding LoRAs") from None
+        for warning in warnings:
             channel.emit(Warned(warning))
-        self._conditioner = None  # what it remembers was encoded with other weights
 
     def _take_loras_out(self) -> None:
         if self._merger is not None:

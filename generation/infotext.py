@@ -9,7 +9,7 @@ from generation.infotext_parse import NEGATIVE, parse_infotext, quote, unquote
 from generation.infotext_request import request_from_infotext
 from generation.infotext_words import MASKED_CONTENTS, RESIZE_MODES
 from generation.prompt import strip_comments
-from generation.request import GenerationRequest, Img2Img, Inpaint, MaskedContent, NoiseSource, ResizeMode
+from generation.request import GenerationRequest, Hires, Img2Img, Inpaint, MaskedContent, NoiseSource, ResizeMode
 from generation.sampler_info import find_sampler
 from generation.version import INFOTEXT_VERSION
 
@@ -60,12 +60,13 @@ def format_infotext(
         "Variation seed": varied_seed if is_varied else None,
         "Variation seed strength": number(request.variation_strength) if is_varied else None,
         "Seed resize from": f"{resize[0]}x{resize[1]}" if all(resize) else None,
-        "Denoising strength": number(request.img2img.denoising_strength) if request.img2img else None,
+        "Denoising strength": None if (strength := _strength(request)) is None else number(strength),
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "ENSD": ensd or None,
         "RNG": request.noise_source.value if request.noise_source is not NoiseSource.GPU else None,
         **_sampling_parameters(request),
         **(_img2img_parameters(request.img2img) if request.img2img else {}),
+        **(hires_parameters(request.hires) if request.hires else {}),
         **(extra or {}),
         "Version": INFOTEXT_VERSION,
     }
@@ -121,6 +122,27 @@ def _img2img_parameters(img2img: Img2Img) -> dict[str, object]:
         "Resize mode": RESIZE_MODES[mode] if mode is not ResizeMode.JUST_RESIZE else None,
         "Noise multiplier": number(multiplier) if multiplier != 1 else None,
         **(_inpaint_parameters(img2img.inpaint) if img2img.inpaint else {}),
+    }
+
+
+def _strength(request: GenerationRequest) -> float | None:
+    part = request.img2img or request.hires
+    return part.denoising_strength if part else None
+
+
+def hires_parameters(hires: Hires) -> dict[str, Any]:  # Any: as dict[str, object], but unpackable
+    """What infotext says of the second pass; None = not written. "Hires CFG Scale" is Forge's."""
+    has_size = bool(hires.width or hires.height)
+    return {
+        "Hires sampler": hires.sampler or None,
+        "Hires prompt": strip_comments(hires.prompt) or None,
+        "Hires negative prompt": strip_comments(hires.negative_prompt) or None,
+        "Hires schedule type": hires.schedule or None,
+        "Hires CFG Scale": None if hires.cfg_scale is None else number(hires.cfg_scale),
+        "Hires upscale": None if has_size else number(hires.scale),
+        "Hires resize": f"{hires.width}x{hires.height}" if has_size else None,
+        "Hires steps": hires.steps or None,
+        "Hires upscaler": hires.upscaler,
     }
 
 

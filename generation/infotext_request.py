@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from generation import sampler_info
 from generation.errors import UserError
+from generation.infotext_hires import put_hires, tells_hires
 from generation.infotext_parse import DEFAULTS, ReadingOptions, Value, parse_infotext
 from generation.infotext_words import MASKED_CONTENTS, RESIZE_MODES
 from generation.pasted_request import PasteBuilder, PastedRequest, parse_number, short
@@ -78,12 +79,10 @@ def _put_generation(builder: PasteBuilder, keys: dict[str, Value]) -> None:
     builder.put_model(str(keys.pop("Model", "")), str(keys.pop("Model hash", "")))
     if "VAE" in keys:
         builder.put("VAE", vae=keys.pop("VAE"))
-    is_hires = any(keys.get(key, DEFAULTS.get(key)) != DEFAULTS.get(key) for key in _HIRES_KEYS)
-    if "Denoising strength" in keys and not is_hires:
+    if tells_hires(keys):
+        put_hires(builder, keys)
+    elif "Denoising strength" in keys:
         _put_img2img(builder, keys)
-
-
-_HIRES_KEYS = ("Hires upscale", "Hires resize-1", "Hires resize-2", "Hires upscaler")
 
 
 def _put_seed_resize(builder: PasteBuilder, keys: dict[str, Value]) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NewType
 
 from generation.errors import UserError
+from generation.lora_use import LoraUse
 from generation.model_card import ModelCard
 from generation.request import GenerationRequest
 from generation.result import GeneratedImage
@@ -52,6 +53,7 @@ class Job:
     owner: str = ""
     created: float = 0.0  # seconds since the epoch
     preview_size: int = 512  # pixels, the longest side that its previews should have
+    loras: tuple[LoraUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class ModelCard(BaseModel):
 
     `name` is the path below its model root without extension (A1111's `model_name`), `title` is what the
     picker shows: `file name [short hash]` once the hash is known. `sha256` is of the file; None until computed
-    (and for folders, where it is the hash of the U-Net weights file).
+    (and for folders, where it is the hash of the U-Net weights file). `body_sha256` is of what follows the header
+    of a safetensors file, for LoRAs only: they are known by it, since tools rewrite the texts in their headers.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +55,7 @@ class ModelCard(BaseModel):
     kind: ModelKind = ModelKind.CHECKPOINT
     layout: ModelLayout = ModelLayout.SINGLE_FILE
     sha256: str | None = None
+    body_sha256: str | None = None
     size: int = 0  # bytes
     defaults: ModelDefaults = ModelDefaults()
 

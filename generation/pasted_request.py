@@ -82,6 +82,11 @@ class PasteBuilder:
         else:
             self.img2img.update(values)
 
+    def put_hires(self, label: str, /, **values: Any) -> None:
+        """Take fields of Hires over if they are valid together with those before."""
+        size = {name: self.fields[name] for name in ("width", "height") if name in self.fields}
+        self.put(label, **size, hires={**self.fields.get("hires", {}), **values})
+
     def put_inpaint(self, label: str, /, **values: Any) -> None:
         """Take fields of Inpaint over if they are valid."""
         try:

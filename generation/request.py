@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from generation import sampler_info
+from generation import sampler_info, upscalers
+from generation.errors import InvalidRequest
 
 MAX_SEED = 2**63 - 1
 RANDOM_SEEDS = 2**32  # random seeds are drawn below this, as A1111 does
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_NAME_CHARACTERS = 4096
+MAX_SIDE = 8192  # pixels
+GRID = 8  # pixels; sizes are multiples of it
 
 
 class ResizeMode(IntEnum):
@@ -77,6 +80,65 @@ class Img2Img(_Value):
     inpaint: Inpaint | None = None
 
 
+class HiresSize(NamedTuple):
+    """Sizes of a second pass, in pixels, multiples of 8: `width` x `height` is cut out of the middle of
+    `scaled_width` x `scaled_height`, which has the first pass's shape."""
+
+    width: int
+    height: int
+    scaled_width: int
+    scaled_height: int
+
+
+class Hires(_Value):
+    """A second pass on the enlarged picture: A1111's "hires fix".
+
+    The size is `scale` times the first one, or `width` x `height`: with one of them 0 the other follows from
+    the shape, with both the overhang is cut off evenly. `steps` 0, an empty sampler, schedule or prompt and a
+    `cfg_scale` of None mean "as in the first pass".
+    """
+
+    scale: float = Field(2.0, ge=1, le=8)
+    width: int = Field(0, ge=0, le=8192)
+    height: int = Field(0, ge=0, le=8192)
+    upscaler: str = upscalers.DEFAULT_LATENT_MODE
+    steps: int = Field(0, ge=0, le=1000)
+    denoising_strength: float = Field(0.7, ge=0, le=1)
+    sampler: str = ""
+    schedule: str = ""
+    prompt: str = Field("", max_length=MAX_PROMPT_CHARACTERS)
+    negative_prompt: str = Field("", max_length=MAX_PROMPT_CHARACTERS)
+    cfg_scale: float | None = Field(None, ge=0, le=100)
+
+    @field_validator("upscaler")
+    @classmethod
+    def _canonical_upscaler(cls, name: str) -> str:
+        return upscalers.hires_upscaler(name)
+
+    @field_validator("sampler")
+    @classmethod
+    def _canonical_sampler(cls, name: str) -> str:
+        return sampler_info.find_sampler(name, "hires.sampler").name if name.strip() else ""
+
+    @field_validator("schedule")
+    @classmethod
+    def _canonical_schedule(cls, name: str) -> str:
+        return sampler_info.find_schedule(name, "hires.schedule").label if name.strip() else ""
+
+    def size_from(self, width: int, height: int) -> HiresSize:
+        """The sizes of the second pass after a first one of width x height, computed as A1111 does."""
+        if not (self.width or self.height):
+            scaled = int(width * self.scale), int(height * self.scale)
+        elif not self.height or (self.width and width * self.height < self.width * height):
+            scaled = self.width, self.width * height // width
+        else:
+            scaled = self.height * width // height, self.height
+        wide, high = scaled[0] // GRID * GRID, scaled[1] // GRID * GRID
+        if self.width and self.height:
+            return HiresSize(self.width // GRID * GRID, self.height // GRID * GRID, wide, high)
+        return HiresSize(wide, high, wide, high)
+
+
 class SamplerOptions(_Value):
     """Fine settings of samplers; None = the sampler's own default. Names as in k-diffusion."""
 
@@ -120,6 +182,7 @@ class GenerationRequest(_Value):
     model: str = Field("", max_length=MAX_NAME_CHARACTERS)
     vae: str = Field("Automatic", max_length=MAX_NAME_CHARACTERS)
     img2img: Img2Img | None = None
+    hires: Hires | None = None
     save: bool = True  # write the pictures to the outputs folder and the history
     extras: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -137,6 +200,21 @@ class GenerationRequest(_Value):
     def _both_or_neither_seed_resize(self) -> GenerationRequest:
         if (self.seed_resize_width > 0) != (self.seed_resize_height > 0):
             raise ValueError("seed_resize_width and seed_resize_height must be given together")
+        return self
+
+    @model_validator(mode="after")
+    def _possible_hires(self) -> GenerationRequest:
+        if self.hires is None:
+            return self
+        if self.img2img is not None:
+            raise InvalidRequest(
+                "hires: a second pass goes with text-to-image only, not with img2img.", "Leave one out.", "hires"
+            )
+        size = self.hires.size_from(self.width, self.height)
+        if not all(16 <= side <= MAX_SIDE for side in size):
+            shown = f"{size.scaled_width}x{size.scaled_height}"
+            message = f"hires: the second pass would be {shown}; each side must be 16 to {MAX_SIDE} pixels."
+            raise InvalidRequest(message, "Change the scale or the size.", "hires.scale")
         return self
 
     @property
@@ -158,10 +236,11 @@ class Range(NamedTuple):
 
 
 def limits_of(field: str) -> Range:
-    """Limits of a numeric field of GenerationRequest, or "img2img.field" for one of Img2Img."""
+    """Limits of a numeric field of GenerationRequest, or of Img2Img or Hires by "img2img.field", "hires.field"."""
     model: type[BaseModel] = GenerationRequest
-    if field.startswith("img2img."):
-        model, field = Img2Img, field.removeprefix("img2img.")
+    for prefix, part in (("img2img.", Img2Img), ("hires.", Hires)):
+        if field.startswith(prefix):
+            model, field = part, field.removeprefix(prefix)
     bounds: dict[str, float] = {}
     info = model.model_fields[field]
     for constraint in info.metadata:
@@ -174,8 +253,6 @@ def limits_of(field: str) -> Range:
 def make_request(**values: Any) -> GenerationRequest:  # Any: raw input from a front door
     """A validated request. Raises InvalidRequest (or UnknownName) with the field and value at fault."""
     from pydantic import ValidationError
-
-    from generation.errors import InvalidRequest
 
     try:
         return GenerationRequest(**values)

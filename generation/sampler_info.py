@@ -103,22 +103,22 @@ SCHEDULES: tuple[ScheduleInfo, ...] = (
 )
 
 
-def find_sampler(name: str) -> SamplerInfo:
+def find_sampler(name: str, field: str = "sampler") -> SamplerInfo:
     """The sampler called `name` (case-insensitive) or known by that alias. Raises UnknownName."""
     wanted = name.strip().casefold()
     for info in SAMPLERS:
         if wanted in (info.name.casefold(), *(alias.casefold() for alias in info.aliases)):
             return info
-    raise unknown_name("sampler", name, (info.name for info in SAMPLERS), "sampler")
+    raise unknown_name("sampler", name, (info.name for info in SAMPLERS), field)
 
 
-def find_schedule(name: str) -> ScheduleInfo:
+def find_schedule(name: str, field: str = "schedule") -> ScheduleInfo:
     """The schedule with that name, label or alias (case-insensitive). Raises UnknownName."""
     wanted = name.strip().casefold()
     for info in SCHEDULES:
         if wanted in (info.name.casefold(), info.label.casefold(), *(a.casefold() for a in info.aliases)):
             return info
-    raise unknown_name("schedule", name, (info.label for info in SCHEDULES), "schedule")
+    raise unknown_name("schedule", name, (info.label for info in SCHEDULES), field)
 
 
 def resolve(sampler: str, schedule: str = AUTOMATIC) -> tuple[str, str]:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from generation.errors import unknown_name
 from generation.model_card import ModelCard, ModelKind
 from service.file_hashes import FileHashes
+from service.lora_names import LoraAliases, matching_loras
 from service.model_scan import scan, weights_file
+from service.safetensors_metadata import readable_metadata
 
 log = logging.getLogger(__name__)
 
-_WORDS = {ModelKind.CHECKPOINT: "checkpoint", ModelKind.VAE: "VAE"}
-_FIELDS = {ModelKind.CHECKPOINT: "model", ModelKind.VAE: "vae"}
+_WORDS = {ModelKind.CHECKPOINT: "checkpoint", ModelKind.VAE: "VAE", ModelKind.LORA: "LoRA"}
+_FIELDS = {ModelKind.CHECKPOINT: "model", ModelKind.VAE: "vae", ModelKind.LORA: "prompt"}
+_MAX_SHOWN = 80  # characters of an unknown name
 MIN_HASH_DIGITS = 8
 
 
 class Catalog:
-    """Checkpoints and VAEs below some folders. All methods may be called from any thread.
+    """Checkpoints, VAEs and LoRAs below some folders. All methods may be called from any thread.
 
     Hashes come from a cache, or from a background thread once `start_hashing` was called.
     """
@@ -33,6 +39,7 @@ class Catalog:
         self._changed = threading.Condition()
         self._cards: tuple[ModelCard, ...] = ()
         self._unreadable: set[Path] = set()
+        self._aliases = LoraAliases()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self.refresh()
@@ -44,6 +51,26 @@ class Catalog:
     def vaes(self) -> list[ModelCard]:
         """All VAE files by name."""
         return [card for card in self._cards if card.kind is ModelKind.VAE]
+
+    def loras(self) -> list[ModelCard]:
+        """All LoRA files by name."""
+        return [card for card in self._cards if card.kind is ModelKind.LORA]
+
+    def lora_names(self) -> dict[str, ModelCard]:
+        """What prompts call the LoRAs: the file's name alone, as in A1111, where no other file has it."""
+        stems = Counter(_last_part(card.name) for card in self.loras())
+        is_only = {card.path: stems[_last_part(card.name)] == 1 for card in self.loras()}
+        return {
+            PurePosixPath(card.name).name if is_only.get(card.path) else card.name: card for card in self.loras()
+        }
+
+    def lora_metadata(self, card: ModelCard) -> dict[str, Any]:  # Any: JSON of the trainer's
+        """What its trainer wrote into the LoRA's file, values that are JSON objects read. Reads the file."""
+        return readable_metadata(card.path)
+
+    def lora_alias(self, card: ModelCard) -> str:
+        """The name that its trainer gave a LoRA; "" if none. Reads the file's header the first time."""
+        return self._aliases.of(card)
 
     def default(self) -> ModelCard | None:
         """The checkpoint that is used when none was chosen; None if there is none at all."""
@@ -57,19 +84,27 @@ class Catalog:
     def find(self, name: str, kind: ModelKind = ModelKind.CHECKPOINT) -> ModelCard:
         """The model with that title, file name, name, short hash or sha256; case does not matter.
 
-        A name without its folder will do if only one model has it. Raises UnknownName with the nearest names.
+        A name without its folder will do if only one model has it, and for a LoRA the name its trainer gave it.
+        Raises UnknownName with the nearest names.
         """
         cards = [card for card in self._cards if card.kind is kind]
         wanted = _folded(name)
-        for matches in _matches(cards, wanted):
+        readings = _matches(cards, wanted)
+        if kind is ModelKind.LORA:
+            readings = chain(readings, matching_loras(cards, wanted, self._aliases))
+        for matches in readings:
             if len(matches) == 1:
                 return matches[0]
-        raise unknown_name(_WORDS[kind], name.strip(), (card.name for card in cards), _FIELDS[kind])
+        shown = name.strip() if len(name.strip()) <= _MAX_SHOWN else f"{name.strip()[:_MAX_SHOWN]}…"
+        raise unknown_name(_WORDS[kind], shown, (card.name for card in cards), _FIELDS[kind])
+
+    def at(self, path: Path, kind: ModelKind) -> ModelCard | None:
+        """The model of that kind in that file, if it is still there."""
+        return next((card for card in self._cards if card.path == path and card.kind is kind), None)
 
     def current(self, card: ModelCard) -> ModelCard:
         """The card of the same file as it is known now; `card` itself if the file is gone or was replaced."""
-        now = next((other for other in self._cards if other.path == card.path and other.kind is card.kind), card)
-        return card if card.sha256 else now
+        return card if card.sha256 else self.at(card.path, card.kind) or card
 
     def vae_beside(self, checkpoint: ModelCard) -> ModelCard | None:
         """The VAE file that is named after the checkpoint: `name.vae.safetensors` beside it or among the VAEs."""
@@ -88,7 +123,16 @@ class Catalog:
                 self._changed.notify_all()
 
     def _with_hash(self, card: ModelCard) -> ModelCard:
-        return card.model_copy(update={"sha256": self._hashes.known(weights_file(card))})
+        file = weights_file(card)
+        body = self._hashes.known_body(file) if card.kind is ModelKind.LORA else None
+        return card.model_copy(update={"sha256": self._hashes.known(file), "body_sha256": body})
+
+    def _compute(self, card: ModelCard) -> dict[str, str | None] | None:
+        """The card's hashes; None if the catalogue was closed meanwhile. Raises OSError."""
+        is_lora = card.kind is ModelKind.LORA
+        sha256 = self._hashes.compute(weights_file(card), self._closed.is_set, with_body=is_lora)
+        body = self._hashes.known_body(card.path) if is_lora else None
+        return None if sha256 is None else {"sha256": sha256, "body_sha256": body}
 
     # Hashing in the background
 
@@ -117,16 +161,16 @@ class Catalog:
         _lower_priority()
         while (card := self._wait_for_missing()) is not None:
             try:
-                sha256 = self._hashes.compute(weights_file(card), self._closed.is_set)
+                hashed = self._compute(card)
             except OSError as error:
                 log.warning("No hash for %s: %s", card.path, error)
-                sha256 = None
+                hashed = None
             with self._changed:
-                if sha256 is None:
+                if hashed is None:
                     self._unreadable.add(card.path)
                 else:
                     self._cards = tuple(
-                        other.model_copy(update={"sha256": sha256}) if other.path == card.path else other
+                        other.model_copy(update=hashed) if other.path == card.path else other
                         for other in self._cards
                     )
                 self._changed.notify_all()

@@ -9,6 +9,7 @@ from typing import NoReturn
 from PIL import Image
 
 from generation.errors import InvalidRequest
+from generation.hires import second_pass
 from generation.request import GenerationRequest
 
 
@@ -48,6 +49,18 @@ class Limits:
             asked = f"{request.image_count} pictures in one job are {too_many} ({self.max_images_per_job})."
             _refuse(asked, "Lower the batch count.", "batch_count")
         self._check_uploads(request)
+        if request.hires is not None:
+            self._check_second_pass(second_pass(request, request.hires))
+
+    def _check_second_pass(self, later: GenerationRequest) -> None:
+        try:
+            self.check(later)
+        except InvalidRequest as error:
+            field = "hires.steps" if error.field == "steps" else "hires.scale"
+            message = f"In the second pass: {error.message}"
+            raise InvalidRequest(
+                message, "Lower the hires scale, size or steps, or the batch size.", field
+            ) from None
 
     def _check_uploads(self, request: GenerationRequest) -> None:
         if request.img2img is None:

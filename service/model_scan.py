@@ -21,10 +21,12 @@ log = logging.getLogger(__name__)
 FOLDERS = {  # lower case: folders are found whatever their case
     ModelKind.CHECKPOINT: ("stable-diffusion", "checkpoints"),
     ModelKind.VAE: ("vae",),
+    ModelKind.LORA: ("lora", "loras", "lycoris"),
 }
 ENDINGS = {
     ModelKind.CHECKPOINT: (".safetensors", ".sft", ".ckpt"),
     ModelKind.VAE: (".safetensors", ".sft", ".ckpt", ".pt"),
+    ModelKind.LORA: (".safetensors", ".sft", ".ckpt", ".pt"),
 }
 MAX_DEPTH = 8
 DEMO = "demo"
@@ -58,7 +60,7 @@ class _Found:
 
 
 def scan(roots: Sequence[Path]) -> list[ModelCard]:
-    """Cards of all checkpoints and VAEs below the roots, without hashes; sorted, the demo model last.
+    """Cards of all models below the roots, without hashes; sorted, the demo model last.
 
     Folders that cannot be read are skipped with a warning. A file that is reached in several ways counts once.
     """

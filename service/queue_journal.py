@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from generation.errors import StorageError, UserError
 from generation.job import Job, JobId
+from generation.lora_use import LoraUse
 from generation.model_card import ModelCard
 from generation.request import GenerationRequest
 from service.database import MIGRATIONS, Database, ExclusiveLock
@@ -200,6 +201,7 @@ def submission_json(submission: Submission) -> str:
         "request": job.request.model_dump(mode="json"),
         "checkpoint": job.checkpoint.model_dump(mode="json"),
         "vae": job.vae.model_dump(mode="json") if job.vae else None,
+        "loras": [{**asdict(use), "path": str(use.path)} for use in job.loras],
         "asked": submission.asked.model_dump(mode="json", exclude_unset=True, exclude={"img2img"}),
         "preferences": submission.preferences.model_dump(mode="json"),
         "warnings": submission.warnings,
@@ -222,6 +224,8 @@ def submission_from_json(text: str) -> Submission:
         owner=values["owner"],
         created=values["created"],
         preview_size=values["preview_size"],
+        # Jobs that an earlier version wrote down have none.
+        loras=tuple(LoraUse(**{**use, "path": Path(use["path"])}) for use in values.get("loras", ())),
     )
     preferences = Preferences(**usable(values["preferences"]))
     return Submission(job, asked, preferences, tuple(values["warnings"]))

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from statistics import median
 
+from generation.hires import second_pass, second_pass_steps
 from generation.job import Job, JobStatus
 from generation.request import GenerationRequest
 from generation.sampler_info import find_sampler
@@ -27,26 +28,27 @@ class SpeedBook:
         """Remember a job that ran to some step."""
         if status.sampling_since is None or status.finished is None or not status.steps:
             return
-        steps = (status.batch - 1) * status.steps + status.step
-        if steps < 1:
+        work = _work_done(job.request, status)
+        if work <= 0:
             return
         seconds = max(status.finished - status.sampling_since, 0.0)
         with self._lock:
             rates = self._rates.setdefault(job.checkpoint.name, deque(maxlen=RECENT_JOBS))
-            rates.append(seconds / (steps * work_per_step(job.request)))
+            rates.append(seconds / work)
 
     def seconds(self, job: Job) -> float | None:
         """Estimate for a whole job; None as long as nothing was learned. Other models are a rough guide."""
         rate = self._rate(job.checkpoint.name)
         if rate is None:
             return None
-        return rate * expected_steps(job.request) * job.request.batch_count * work_per_step(job.request)
+        first = expected_steps(job.request) * work_per_step(job.request)
+        return rate * job.request.batch_count * (first + _second_work(job.request))
 
     def remaining(self, job: Job, status: JobStatus, now: float) -> float | None:
         """Estimate for the rest of a running job, from its own speed once it has made a step."""
-        done = (status.batch - 1) * status.steps + status.step
-        if status.sampling_since is not None and done and status.steps:
-            left = status.steps * status.batches - done
+        done = _work_done(job.request, status)
+        if status.sampling_since is not None and done:
+            left = _work_of(job.request, status.steps, status.steps) * status.batches - done
             return max(left, 0) * max(now - status.sampling_since, 0.0) / done
         return self.seconds(job)
 
@@ -67,6 +69,27 @@ def expected_steps(request: GenerationRequest) -> float:
     if request.img2img is None:
         return request.steps
     return max(1.0, request.steps * request.img2img.denoising_strength)
+
+
+def _second_work(request: GenerationRequest) -> float:
+    """Work of the second pass over one batch; its steps are of another size."""
+    if request.hires is None:
+        return 0.0
+    return second_pass_steps(request) * work_per_step(second_pass(request, request.hires))
+
+
+def _work_of(request: GenerationRequest, step: int, steps: int) -> float:
+    """Work of the first `step` of a batch's `steps`, the last of which are those of the second pass."""
+    second = min(second_pass_steps(request), steps)
+    first = steps - second
+    later = max(step - first, 0)
+    share = later / second if second else 0.0
+    return min(step, first) * work_per_step(request) + share * _second_work(request)
+
+
+def _work_done(request: GenerationRequest, status: JobStatus) -> float:
+    batches = (status.batch - 1) * _work_of(request, status.steps, status.steps)
+    return batches + _work_of(request, status.step, status.steps)
 
 
 def time_until_done(

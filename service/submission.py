@@ -16,6 +16,7 @@ from generation.request import RANDOM_SEEDS, GenerationRequest
 from generation.sampler_info import AUTOMATIC
 from service.catalog import Catalog
 from service.limits import Limits
+from service.lora_choice import choose_loras, with_hash
 from service.preferences import Preferences, PreferenceStore
 
 NO_VAE = "None"  # A1111's word for "the one inside the checkpoint"
@@ -70,15 +71,27 @@ class Resolver:
         }
         request = request.model_copy(update={"model": checkpoint.name, **drawn})
         self.limits.check(request)
-        job = Job(checked_job_id(job_id), request, checkpoint, vae, owner, self.clock(), preferences.preview_size)
-        return Submission(job, asked, preferences, warnings + vae_warnings)
+        hires_prompt = request.hires.prompt if request.hires else ""
+        loras = choose_loras(request.prompt, self.catalog, hires_prompt)
+        job = Job(
+            checked_job_id(job_id),
+            request,
+            checkpoint,
+            vae,
+            owner,
+            self.clock(),
+            preferences.preview_size,
+            loras.uses,
+        )
+        return Submission(job, asked, preferences, warnings + vae_warnings + loras.warnings)
 
     def brought_up_to_date(self, submission: Submission) -> Submission:
         """The same with what has become known of its model files since: their hashes belong into the picture."""
         job = submission.job
         checkpoint = self.catalog.current(job.checkpoint)
         vae = self.catalog.current(job.vae) if job.vae else None
-        return replace(submission, job=replace(job, checkpoint=checkpoint, vae=vae))
+        loras = tuple(with_hash(use, self.catalog) for use in job.loras)
+        return replace(submission, job=replace(job, checkpoint=checkpoint, vae=vae, loras=loras))
 
     def _checkpoint(self, name: str, preferences: Preferences) -> tuple[ModelCard, tuple[str, ...]]:
         if name.strip():

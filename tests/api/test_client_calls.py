@@ -45,7 +45,7 @@ def test_sillytavern(client: TestClient, services: Services, fake_worker: FakeWo
     assert client.get("/sdapi/v1/options").json()["sd_model_checkpoint"]
     assert "forge_preset" not in client.get("/sdapi/v1/options").json()
     lists = [client.get(f"/sdapi/v1/{path}").json() for path in ("upscalers", "latent-upscale-modes")]
-    assert lists == [[], []]
+    assert [entries[0]["name"] for entries in lists] == ["None", "Latent"]
     assert [entry["model_name"] for entry in client.get("/sdapi/v1/sd-vae").json()] == ["crisp.safetensors"]
     assert client.get("/sdapi/v1/sd-modules").status_code == 404
     title = client.get("/sdapi/v1/sd-models").json()[0]["title"]

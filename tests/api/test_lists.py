@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,15 @@ from starlette.testclient import TestClient
 
 from generation.sampler_info import SAMPLERS, SCHEDULES
 from service.services import Services
+from tests.fakes import FakeWorker
 
 GET = "/sdapi/v1/"
+
+
+def write_safetensors(path: Path, header: dict[str, object]) -> None:
+    raw = json.dumps(header).encode()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(len(raw).to_bytes(8, "little") + raw)
 
 
 def test_samplers(client: TestClient) -> None:
@@ -51,7 +59,42 @@ def test_vaes(client: TestClient) -> None:
     assert entry["model_name"] == "crisp.safetensors"
 
 
-@pytest.mark.parametrize("path", ["refresh-checkpoints", "refresh-vae"])
+def test_loras(client: TestClient, models_dir: Path) -> None:
+    assert client.get(GET + "loras").json() == []
+    header = {"__metadata__": {"ss_output_name": "Ink 2", "ss_tag_frequency": '{"x": {"cat": 3, "y": NaN}}'}}
+    write_safetensors(models_dir / "Lora/sub/ink.safetensors", header)
+    write_safetensors(models_dir / "loras/paper.safetensors", {})
+    assert client.post(GET + "refresh-loras").json() is None
+    assert client.get(GET + "loras").json() == [
+        {
+            "name": "paper",
+            "alias": "paper",
+            "path": str(models_dir / "loras/paper.safetensors"),
+            "metadata": {},
+        },
+        {
+            "name": "ink",
+            "alias": "Ink 2",
+            "path": str(models_dir / "Lora/sub/ink.safetensors"),
+            "metadata": {"ss_output_name": "Ink 2", "ss_tag_frequency": {"x": {"cat": 3, "y": None}}},
+        },
+    ]
+
+
+def test_a_request_with_a_lora_reaches_the_worker_resolved(
+    client: TestClient, fake_worker: FakeWorker, models_dir: Path
+) -> None:
+    write_safetensors(models_dir / "Lora/ink.safetensors", {})
+    client.post(GET + "refresh-loras")
+    answer = client.post(GET + "txt2img", json={"prompt": "a <lora:INK:0.5:0.25> <lora:x>", "steps": 1}).json()
+    [use] = fake_worker.jobs[-1].loras
+    assert (use.path.name, use.text_strength, use.unet_strength) == ("ink.safetensors", 0.5, 0.25)
+    assert json.loads(answer["info"])["warnings"] == [
+        "Unknown LoRA 'x'. Did you mean 'ink'? The picture is made without it."
+    ]
+
+
+@pytest.mark.parametrize("path", ["refresh-checkpoints", "refresh-vae", "refresh-loras"])
 def test_refresh_finds_new_files(client: TestClient, models_dir: Path, path: str) -> None:
     (models_dir / "Stable-diffusion" / "newcomer.safetensors").write_bytes(b"new")
     assert client.post(GET + path).json() is None
@@ -61,12 +104,18 @@ def test_refresh_finds_new_files(client: TestClient, models_dir: Path, path: str
 @pytest.mark.parametrize(
     "path",
     [
-        "upscalers", "latent-upscale-modes", "hypernetworks", "face-restorers", "realesrgan-models",
-        "prompt-styles", "loras", "script-info", "extensions",
+        "hypernetworks", "face-restorers", "realesrgan-models", "prompt-styles", "script-info", "extensions",
     ],
 )  # fmt: skip
 def test_lists_of_what_is_not_here_are_empty(client: TestClient, path: str) -> None:
     assert client.get(GET + path).json() == []
+
+
+def test_upscalers(client: TestClient) -> None:
+    assert [entry["name"] for entry in client.get(GET + "upscalers").json()] == ["None", "Lanczos", "Nearest"]
+    modes = [entry["name"] for entry in client.get(GET + "latent-upscale-modes").json()]
+    assert modes[:2] == ["Latent", "Latent (antialiased)"]
+    assert len(modes) == 6
 
 
 def test_embeddings_and_scripts_have_their_shapes(client: TestClient) -> None:
@@ -119,7 +168,7 @@ def test_docs_page(client: TestClient) -> None:
     assert client.get("/docs").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["interrogate", "extra-single-image", "server-kill", "train/embedding"])
+@pytest.mark.parametrize("path", ["interrogate", "server-kill", "train/embedding"])
 def test_calls_that_are_not_here_say_so(client: TestClient, path: str) -> None:
     answer = client.post(GET + path, json={})
     assert answer.status_code == 404

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
+
+from service.services import Services
 
 PATH = "/api/v1/prompt/inspect"
 
@@ -18,7 +22,21 @@ def test_schedule_weights_and_networks(client: TestClient) -> None:
         (False, True),
     ]
     assert {"text": "in a hat", "weight": 1.3} in subprompt["schedule"][0]["parts"]
-    assert answer["networks"] == [{"kind": "lora", "items": ["ink", "0.8"]}]
+    assert answer["networks"] == [{"kind": "lora", "items": ["ink", "0.8"], "file": None}]
+    assert answer["warnings"] == ["Unknown LoRA 'ink'. The picture is made without it."]
+
+
+def test_loras_are_looked_up(client: TestClient, services: Services, models_dir: Path) -> None:
+    (models_dir / "Lora").mkdir()
+    (models_dir / "Lora/ink.safetensors").write_bytes(b"ink")
+    services.catalog.refresh()
+    answer = client.post(PATH, json={"prompt": "a <lora:Ink:0.8> <hypernet:h:1>"}).json()
+    assert [network["file"] for network in answer["networks"]] == ["ink.safetensors", None]
+    assert len(answer["warnings"]) == 1
+    assert "hypernetworks are not available" in answer["warnings"][0]
+    answer = client.post(PATH, json={"prompt": "a <lora:none>", "is_negative": True}).json()
+    assert len(answer["warnings"]) == 1
+    assert "plain text" in answer["warnings"][0]
 
 
 def test_and(client: TestClient) -> None:

@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from generation.errors import OutOfMemory
-from generation.request import GenerationRequest, NoiseSource
+from generation.request import GenerationRequest, Hires, NoiseSource
 from service.services import Services
 from tests.api.pictures import opened
 from tests.fakes import FakeWorker
@@ -332,7 +332,7 @@ def test_an_unknown_sampler_is_named_with_its_nearest(client: TestClient) -> Non
 @pytest.mark.parametrize(
     "fields",
     [
-        {"enable_hr": True},
+        {"hr_checkpoint_name": "other", "enable_hr": True},
         {"restore_faces": True},
         {"tiling": True},
         {"refiner_checkpoint": "refiner"},
@@ -352,6 +352,59 @@ def test_features_that_are_not_here_are_refused_not_ignored(client: TestClient, 
 def test_the_same_features_switched_off_are_fine(client: TestClient) -> None:
     off = {"enable_hr": False, "hr_scale": 2, "refiner_checkpoint": "None", "refiner_switch_at": 0.8}
     assert ask(client, **off, script_name="", alwayson_scripts={}, tiling=False, s_min_uncond=0)["images"]
+
+
+def test_hires_fix(client: TestClient, fake_worker: FakeWorker) -> None:
+    request = request_made(
+        client, fake_worker, enable_hr=True, width=256, height=256, hr_scale=1.5, hr_upscaler="Latent (nearest)",
+        hr_second_pass_steps=7, denoising_strength=0.4, hr_sampler_name="Euler a Karras", hr_prompt="a pear",
+        hr_negative_prompt="blur", hr_scheduler="Use same scheduler", hr_checkpoint_name="Use same checkpoint",
+    )  # fmt: skip
+    assert request.hires == Hires(
+        scale=1.5, upscaler="Latent (nearest)", steps=7, denoising_strength=0.4, sampler="Euler a",
+        schedule="Karras", prompt="a pear", negative_prompt="blur",
+    )  # fmt: skip
+
+
+def test_hires_fix_by_itself_has_a1111s_defaults(client: TestClient, fake_worker: FakeWorker) -> None:
+    assert request_made(client, fake_worker, enable_hr=True).hires == Hires()
+    assert request_made(client, fake_worker, hr_scale=3).hires is None
+
+
+def test_a_first_pass_size_makes_the_size_that_of_the_second(client: TestClient, fake_worker: FakeWorker) -> None:
+    request = request_made(
+        client, fake_worker, enable_hr=True, width=768, height=512, firstphase_width=384, firstphase_height=256
+    )
+    assert (request.width, request.height) == (384, 256)
+    assert request.hires is not None
+    assert request.hires.size_from(384, 256) == (768, 512, 768, 512)
+
+
+def test_infotext_brings_hires_fix(client: TestClient, fake_worker: FakeWorker) -> None:
+    text = "a\nSteps: 4, Sampler: Euler, Seed: 1, Size: 64x64, Denoising strength: 0.3, Hires upscale: 2"
+    request = request_made(client, fake_worker, infotext=text)
+    assert request.hires == Hires(denoising_strength=0.3)
+    assert request_made(client, fake_worker, infotext=text, enable_hr=False).hires is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"hr_upscaler": "R-ESRGAN 4x+"}, 404),
+        ({"hr_sampler_name": "Oiler"}, 404),
+        ({"hr_scheduler": "Nonsense"}, 404),
+        ({"hr_scale": 0.5}, 422),
+        ({"hr_second_pass_steps": 100_000}, 422),
+        ({"hr_resize_x": 100_000}, 422),
+        ({"denoising_strength": 2}, 422),
+        ({"hr_scale": 8, "width": 2048, "height": 64}, 422),
+    ],
+)
+def test_bad_hires_values_are_refused_by_their_name(
+    client: TestClient, fields: dict[str, Any], status: int
+) -> None:
+    answer = client.post("/sdapi/v1/txt2img", json={"enable_hr": True, **fields})
+    assert (answer.status_code, answer.json()["field"]) == (status, next(iter(fields)))
 
 
 @pytest.mark.parametrize(

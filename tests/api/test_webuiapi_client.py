@@ -98,7 +98,7 @@ def test_lists(api: webuiapi.WebUIApi) -> None:
     assert set(api.get_memory()) == {"ram", "cuda"}
     assert isinstance(api.get_cmd_flags(), dict)
     for listing in (
-        api.get_upscalers, api.get_latent_upscale_modes, api.get_loras, api.get_hypernetworks,
+        api.get_loras, api.get_hypernetworks,
         api.get_face_restorers, api.get_realesrgan_models, api.get_prompt_styles,
     ):  # fmt: skip
         assert listing() == []
@@ -130,10 +130,9 @@ def test_login(secured) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda api: api.txt2img(prompt="x", enable_hr=True),
         lambda api: api.txt2img(prompt="x", controlnet_units=[webuiapi.ControlNetUnit()], alwayson_scripts={}),
         lambda api: api.txt2img(prompt="x", script_name="X/Y/Z Plot"),
-        lambda api: api.extra_single_image(PICTURE),
+        lambda api: api.extra_single_image(PICTURE, gfpgan_visibility=1),
         lambda api: api.interrogate(PICTURE),
     ],
 )

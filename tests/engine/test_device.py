@@ -11,7 +11,6 @@ import torch
 
 from engine import device
 from engine.device import (
-    bf16_gain,
     choose_device,
     choose_placement,
     free_memory,
@@ -30,11 +29,19 @@ def test_cpu_can_always_be_chosen() -> None:
     assert choose_device("auto").type in ("cpu", "cuda", "mps")
 
 
-@pytest.mark.parametrize(("gain", "dtype"), [(3.0, torch.bfloat16), (0.6, torch.float32), (1.2, torch.float32)])
-def test_a_cpu_computes_in_bf16_only_if_that_is_faster(
-    monkeypatch: pytest.MonkeyPatch, gain: float, dtype: torch.dtype
+@pytest.mark.parametrize(
+    ("capabilities", "dtype"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": True}, torch.bfloat16),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx512_f": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_a_cpu_computes_in_bf16_only_if_it_has_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], dtype: torch.dtype
 ) -> None:
-    monkeypatch.setattr(device, "bf16_gain", lambda: gain)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     placement = choose_placement(CPU)
     assert (placement.dtype, placement.vae_dtype) == (dtype, dtype)
 
@@ -60,10 +67,6 @@ def test_a_graphics_card_computes_in_fp16_but_not_the_autoencoder(
 def test_an_unknown_precision_is_an_error_for_people() -> None:
     with pytest.raises(InvalidRequest, match="int3"):
         choose_placement(CPU, "int3")
-
-
-def test_the_gain_of_bf16_is_a_plausible_number() -> None:
-    assert 0.01 < bf16_gain(size=64, rounds=2) < 100
 
 
 def test_memory_is_told_in_bytes() -> None:

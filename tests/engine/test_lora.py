@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from torch import nn
 from engine.backends.clip import clip_skeleton
 from engine.backends.diffusers_networks import unet_skeleton
 from engine.key_names import unet_name
-from engine.lora import LoraMerger, LoraUse
+from engine.load_plan import LoadingStopped
+from engine.lora import LoraMerger
 from engine.lora_math import weight_change
 from engine.lora_names import lora_family, original_name, split_name
 from engine.model_configs import ConfigFolder
 from generation.errors import ModelFileError
+from generation.lora_use import LoraUse
 from tests.engine import tiny
 from tests.model_files import SD1, unet_shapes
 
@@ -269,6 +272,59 @@ def test_merging_anew_starts_from_the_untouched_weights(tmp_path: Path) -> None:
     merger.merge([LoraUse(paths[1], 0.5)])
     found, wanted = bits(*detour), bits(*direct)
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
+def test_a_rank_keeps_only_the_first_components_at_the_scale_of_all() -> None:
+    weight, down, up = random(6, 10), random(4, 10), random(6, 4)
+    change = weight_change({"lora_down": down, "lora_up": up, "alpha": torch.tensor(2.0)}, weight, 1.0, rank=3)
+    assert change is not None
+    assert torch.allclose(change, up[:, :3] @ down[:3] * 0.5, atol=1e-5)
+
+
+def test_an_overwritten_file_is_merged_anew(tmp_path: Path) -> None:
+    unet, text = networks()
+    merger, path = LoraMerger(unet, text), tmp_path / "l.safetensors"
+    merger.merge([LoraUse(write(path, kohya(unet, text)))])
+    first = bits(unet, text)
+    write(path, kohya(unet, text))
+    os.utime(path, ns=(1, 1))
+    merger.merge([LoraUse(path)])
+    assert not all(torch.equal(tensor, first[name]) for name, tensor in bits(unet, text).items())
+
+
+def test_loras_of_strength_0_are_not_even_read(tmp_path: Path) -> None:
+    unet, text = networks()
+    before = bits(unet, text)
+    assert LoraMerger(unet, text).merge([LoraUse(tmp_path / "gone.safetensors", 0.0, 0.0)]) == []
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bits(unet, text).items())
+
+
+@pytest.mark.parametrize("calls", [0, 1, 5])
+def test_merging_that_is_ended_half_way_leaves_no_half_of_a_lora(tmp_path: Path, calls: int) -> None:
+    unet, text = networks()
+    before = bits(unet, text)
+    path = write(tmp_path / "l.safetensors", kohya(unet, text))
+    merger, left = LoraMerger(unet, text), [None] * calls
+
+    def check() -> None:
+        if not left:
+            raise LoadingStopped
+        left.pop()
+
+    with pytest.raises(LoadingStopped):
+        merger.merge([LoraUse(path)], check)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in bits(unet, text).items())
+    assert merger.uses == ()
+    merger.merge([LoraUse(path)])
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in bits(unet, text).items())
+
+
+def test_a_warning_is_given_each_time_though_nothing_is_merged_anew(tmp_path: Path) -> None:
+    unet, text = networks()
+    extra = {"lora_unet_x.lora_down.weight": random(2, 3), "lora_unet_x.lora_up.weight": random(3, 2)}
+    path = write(tmp_path / "l.safetensors", {**kohya(unet, text), **extra})
+    merger = LoraMerger(unet, text)
+    assert merger.merge([LoraUse(path)]) == merger.merge([LoraUse(path)]) != []
 
 
 def kinds() -> dict[str, Callable[[nn.Linear], Weights]]:

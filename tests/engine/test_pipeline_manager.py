@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import pipeline_manager
+from engine import lora, pipeline_manager
 from engine.components import Components
 from engine.device import Placement
 from engine.load_plan import LoadingStopped
-from engine.lora import LoraUse
 from engine.model_configs import ConfigFolder
 from engine.model_plans import plan_model
 from engine.pipeline_manager import PipelineManager
 from generation.errors import ModelFileError, OutOfMemory
-from generation.job import Event, JobChannel, Phase, PhaseChanged
+from generation.job import Event, JobChannel, Phase, PhaseChanged, Warned
+from generation.lora_use import LoraUse
 from generation.model_card import ModelCard
 from tests.engine import tiny
 from tests.model_files import TINY, card, random_weights, tiny_configs, vae_shapes, write_model
@@ -241,7 +241,37 @@ def test_loras_are_used_and_leave_with_the_model(manager: PipelineManager, folde
     manager.use_loras([LoraUse(tmp_path / "l.safetensors")], recorder.channel)
     again = load(manager, card(folder / "a.safetensors"), card(folder / "v.safetensors"))
     assert torch.equal(again.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight, plain)
-    assert recorder.events == []
+    assert not any(isinstance(event, Warned) for event in recorder.events)
+
+
+def test_a_stop_while_loras_are_added_takes_them_out(
+    manager: PipelineManager, folder: Path, tmp_path: Path
+) -> None:
+    recorder = tiny.Recorder()
+    model = load(manager, card(folder / "a.safetensors"))
+    weight = model.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight
+    plain, encoded = weight.clone(), manager.conditioner.encode("the cat")
+    use = LoraUse(write_lora(tmp_path / "l.safetensors"))
+    recorder.stop.now(keep=True)
+    with pytest.raises(LoadingStopped):
+        manager.use_loras([use], recorder.channel)
+    assert torch.equal(weight, plain)
+    assert torch.equal(manager.conditioner.encode("the cat"), encoded)
+    manager.use_loras([use], tiny.Recorder().channel)
+    assert not torch.equal(weight, plain)
+
+
+def test_running_out_of_memory_while_adding_loras_is_an_error_for_people(
+    manager: PipelineManager, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    load(manager, card(folder / "a.safetensors"))
+    use = LoraUse(write_lora(tmp_path / "l.safetensors"))
+    monkeypatch.setattr(lora, "bias_change", no_memory)
+    with pytest.raises(OutOfMemory, match="adding LoRAs"):
+        manager.use_loras([use], tiny.Recorder().channel)
 
 
 def test_a_lora_that_does_not_fit_leaves_the_model_usable(

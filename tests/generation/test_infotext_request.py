@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generation.infotext import request_from_infotext
+from generation.infotext import format_infotext, request_from_infotext
 from generation.infotext_parse import ReadingOptions
-from generation.request import NoiseSource, ResizeMode
+from generation.request import Hires, NoiseSource, ResizeMode, make_request
+from generation.request_json import request_from_json, request_to_json
 from generation.styles import Style
 
 START = "a cat\nNegative prompt: dog\nSteps: 25, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 3"
@@ -36,7 +37,9 @@ def test_a_model_without_a_hash_goes_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("extra", "part"),
     [
-        ("Hires upscale: 2", "Hires upscale: '2' has no counterpart"),
+        ("Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+", "Hires upscaler is not carried over: Unknown upscaler"),
+        ("Hires upscale: 2, Hires checkpoint: other", "Hires checkpoint: 'other' has no counterpart"),
+        ("Hires upscale: 2, Hires steps: many", "Hires steps is not carried over"),
         ("Steps: 5000", "Steps is not carried over"),
         ("Steps: many", "'many' is not a number"),
         ("CFG scale: nan", "'nan' is not a number"),
@@ -75,9 +78,39 @@ def test_sampling_options_are_collected() -> None:
 
 
 def test_the_denoising_strength_of_a_hires_pass_is_not_img2img() -> None:
-    pasted = request_from_infotext(f"{START}, Denoising strength: 0.7, Hires upscale: 2, Hires upscaler: Latent")
+    pasted = request_from_infotext(f"{START}, Denoising strength: 0.6, Hires upscale: 2, Hires upscaler: Latent")
     assert pasted.img2img == {}
-    assert any("Denoising strength" in sentence for sentence in pasted.not_carried_over)
+    assert pasted.not_carried_over == ()
+    assert pasted.request().hires == Hires(denoising_strength=0.6)
+
+
+@pytest.mark.parametrize(
+    "hires",
+    [
+        Hires(),
+        Hires(scale=1.35, upscaler="Latent (bicubic antialiased)", steps=12, denoising_strength=0.45),
+        Hires(width=1024, height=768, upscaler="Lanczos", sampler="Euler a", schedule="Karras"),
+        Hires(width=1024, upscaler="None", prompt="a pear, big: red", negative_prompt="x", cfg_scale=4.5),
+    ],
+)
+def test_infotext_carries_the_second_pass_both_ways(hires: Hires) -> None:
+    request = make_request(prompt="a cat", seed=1, hires=hires)
+    pasted = request_from_infotext(format_infotext(request, seed=1))
+    assert pasted.request().hires == hires
+    assert pasted.not_carried_over == ()
+    assert request_from_json(request_to_json(request)).request().hires == hires
+
+
+def test_the_second_pass_is_written_in_a1111s_words() -> None:
+    hires = Hires(width=1024, height=768, steps=9, sampler="Euler", prompt="a, b", cfg_scale=3)
+    text = format_infotext(make_request(prompt="a cat", seed=1, hires=hires), seed=1)
+    assert "Size: 512x512, " in text
+    assert "Denoising strength: 0.7, " in text
+    written = (
+        'Hires sampler: Euler, Hires prompt: "a, b", Hires CFG Scale: 3, Hires resize: 1024x768, '
+        "Hires steps: 9, Hires upscaler: Latent, Version"
+    )
+    assert written in text
 
 
 def test_img2img_settings() -> None:

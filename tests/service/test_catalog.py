@@ -229,7 +229,9 @@ def test_a_big_file_blocks_neither_the_list_nor_the_end(tmp_path: Path, hashes: 
     reading = threading.Event()
 
     class SlowHashes(FileHashes):
-        def compute(self, path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str | None:
+        def compute(
+            self, path: Path, is_cancelled: Callable[[], bool] = lambda: False, *, with_body: bool = False
+        ) -> str | None:
             reading.set()
             while not is_cancelled():
                 closed.wait(0.01)
@@ -250,7 +252,9 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(
     put(tmp_path, "Stable-diffusion/a.ckpt", "Stable-diffusion/longer-name.ckpt")
 
     class Picky(FileHashes):
-        def compute(self, path: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str | None:
+        def compute(
+            self, path: Path, is_cancelled: Callable[[], bool] = lambda: False, *, with_body: bool = False
+        ) -> str | None:
             if path.name == "a.ckpt":
                 raise PermissionError(13, "Permission denied")
             return super().compute(path, is_cancelled)

@@ -49,6 +49,36 @@ def test_a_changed_file_is_not_known(hashes: FileHashes, file: Path, change: str
     assert hashes.known(file) is None
 
 
+def safetensors(path: Path, header: bytes, body: bytes) -> Path:
+    path.write_bytes(len(header).to_bytes(8, "little") + header + body)
+    return path
+
+
+@pytest.mark.parametrize("header_size", [2, 1000, CHUNK - 8, CHUNK - 7, 2 * CHUNK + 3])
+def test_the_hash_of_the_body_leaves_out_the_header(hashes: FileHashes, tmp_path: Path, header_size: int) -> None:
+    body = b"weights" * CHUNK
+    path = safetensors(tmp_path / "l.safetensors", b"{" + b" " * (header_size - 2) + b"}", body)
+    assert hashes.compute(path, with_body=True) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert hashes.known_body(path) == hashlib.sha256(body).hexdigest()
+
+
+def test_a_missing_hash_of_the_body_is_computed_though_the_other_is_known(
+    hashes: FileHashes, tmp_path: Path
+) -> None:
+    path = safetensors(tmp_path / "l.safetensors", b"{}", b"body")
+    whole = hashes.compute(path)
+    assert hashes.known_body(path) is None
+    assert hashes.compute(path, with_body=True) == whole == hashes.known(path)
+    assert hashes.known_body(path) == hashlib.sha256(b"body").hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"PK\x03\x04 and so on", b"\xff" * 8 + b"{}"])
+def test_of_other_files_the_body_is_the_whole(hashes: FileHashes, tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "l.pt"
+    path.write_bytes(content)
+    assert hashes.compute(path, with_body=True) == hashes.known_body(path) == hashlib.sha256(content).hexdigest()
+
+
 def test_a_link_and_its_file_share_the_hash(hashes: FileHashes, file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.safetensors"
     link.symlink_to(file)

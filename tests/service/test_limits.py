@@ -73,3 +73,14 @@ def test_a_picture_that_claims_to_be_huge_is_not_unpacked() -> None:
     bomb += b"\x00\x00\x00\x00IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
     with pytest.raises(InvalidRequest):
         Limits().check(make_request(**from_picture(bomb)))
+
+
+@pytest.mark.parametrize(
+    ("hires", "field"),
+    [({"scale": 2}, "hires.scale"), ({"width": 640}, "hires.scale"), ({"scale": 1, "steps": 51}, "hires.steps")],
+)
+def test_the_second_pass_counts_too(hires: dict[str, object], field: str) -> None:
+    TIGHT.check(make_request(width=256, height=256, hires={"scale": 2}))
+    with pytest.raises(InvalidRequest, match="second pass") as error:
+        TIGHT.check(make_request(width=512, height=512, hires=hires))
+    assert error.value.field == field

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from generation.job import JobState
+from generation.lora_use import LoraUse
 from generation.request import make_request
 from service.preferences import InterruptedJobs, Preferences, PreferenceStore
 from service.queue_journal import (
@@ -48,12 +50,19 @@ def test_every_part_of_a_submission_survives() -> None:
     picture = {"init_images": (png_of((1, 2, 3)), b"\x00\xff"), "inpaint": {"mask": png_of((9, 9, 9))}}
     vae = PAINTER.model_copy(update={"name": "v"})
     job = a_job(owner="ann", prompt="ü", extras={"x": [1, None]}, img2img=picture, noise_source="NV")
-    job = type(job)(job.id, job.request, job.checkpoint, vae, job.owner, 12.5, 256)
+    loras = (LoraUse(Path("/l.safetensors"), 0.5, -1.0, 4, "l", "abc"), LoraUse(Path("/m.pt")))
+    job = type(job)(job.id, job.request, job.checkpoint, vae, job.owner, 12.5, 256, loras)
     asked = make_request(prompt="ü", img2img=picture)
     submission = Submission(job, asked, Preferences(clip_skip=2, file_name_pattern="x"), ("careful",))
     again = submission_from_json(submission_json(submission))
     assert again == submission
     assert again.asked.model_fields_set == asked.model_fields_set
+
+
+def test_jobs_written_down_before_there_were_loras_come_back() -> None:
+    values = json.loads(submission_json(a_submission()))
+    del values["loras"]
+    assert submission_from_json(json.dumps(values)).job.loras == ()
 
 
 def test_jobs_come_back_in_their_order(journal: QueueJournal) -> None:
