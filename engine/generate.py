@@ -15,9 +15,9 @@ from engine.hires import SecondPass, refine
 from engine.latents import decode, latent_shape
 from engine.noise import PictureSeeds, picture_seeds
 from engine.preview import PreviewSettings
-from engine.sampling_pass import Pass, counting_on, sample_pictures, sigmas_of
+from engine.sampling_pass import Pass, Tail, counting_on, sample_pictures, sigmas_of
 from engine.start import InitPicture, encode_init
-from generation.hires import second_pass
+from generation.hires import second_pass, stretched_steps
 from generation.job import JobChannel, Phase, PhaseChanged, Warned
 from generation.prompt import extract_networks, parse_prompt
 from generation.request import GenerationRequest
@@ -81,11 +81,11 @@ def _prepare(
     preview: PreviewSettings,
 ) -> _Plan:
     channel.emit(PhaseChanged(Phase.ENCODING))
-    strength = request.img2img.denoising_strength if request.img2img else None
-    first = _pass(components, request, channel, conditioner, preview, _Timing(strength))
+    first = _pass(components, request, channel, conditioner, preview, _first_timing(request))
     second = None
     if request.hires is not None:
-        later, timing = second_pass(request, request.hires), _Timing(request.hires.denoising_strength, request)
+        later = second_pass(request, request.hires)
+        timing = _second_timing(request, later.steps, request.hires.denoising_strength)
         sampling = _pass(components, later, channel, conditioner, preview, timing)
         in_all = first.steps + sampling.steps
         sampling = replace(sampling, channel=counting_on(channel, first.steps, in_all))
@@ -97,10 +97,26 @@ def _prepare(
 
 @dataclass(frozen=True, slots=True)
 class _Timing:
-    """When a pass begins: with which share of the noise (None = all), and after which other pass."""
+    """Which part of its schedule a pass walks (None = all, unless it is still), and after which other pass."""
 
-    strength: float | None
+    tail: Tail | None = None
+    is_still: bool = False  # nothing to denoise
     after: GenerationRequest | None = None
+
+
+def _first_timing(request: GenerationRequest) -> _Timing:
+    """txt2img walks the whole schedule. img2img, as in A1111, its last `int(strength * steps)` places."""
+    if request.img2img is None:
+        return _Timing()
+    strength = request.img2img.denoising_strength
+    return _Timing(Tail(int(min(strength, 0.999) * request.steps), request.steps), is_still=strength == 0)
+
+
+def _second_timing(first: GenerationRequest, steps: int, strength: float) -> _Timing:
+    """All steps that were asked for, at the end of a schedule that is as much longer."""
+    if strength == 0:
+        return _Timing(is_still=True, after=first)
+    return _Timing(Tail(steps - 1, stretched_steps(steps, strength)), after=first)
 
 
 def _pass(
@@ -129,7 +145,7 @@ def _pass(
         conditioner.encode_prompt(parsed, request.clip_skip),
         conditioner.encode_prompt(negative, request.clip_skip),
         find_sampler(request.sampler),
-        sigmas_of(request, components, timing.strength),
+        [] if timing.is_still else sigmas_of(request, components, timing.tail),
         shape,
     )
 

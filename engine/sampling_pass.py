@@ -47,22 +47,27 @@ class Pass:
         return max(len(self.sigmas) - 1, 0)
 
 
-def sigmas_of(request: GenerationRequest, components: Components, strength: float | None) -> list[float]:
-    """The sigmas to walk; with a denoising strength only the last ones, as many as it asks for.
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of a schedule of `steps` steps, from `places` before its last sigma above 0."""
 
-    As in A1111, strength 0.5 of 20 steps starts 10 steps before the end, and most samplers walk one step more:
-    10 places before the last sigma above 0.
+    places: int
+    steps: int
+
+
+def sigmas_of(request: GenerationRequest, components: Components, tail: Tail | None = None) -> list[float]:
+    """The sigmas to walk: the whole schedule, or its tail.
+
+    As in A1111 most samplers walk one step more than the tail has places; those on timesteps do not.
     """
     sampler, model = find_sampler(request.sampler), ModelSigmas(components.alphas_cumprod)
-    sigmas = sigmas_for(sampler, request.schedule, request.steps, model, request.sampling)
-    if strength is None:
+    steps = tail.steps if tail else request.steps
+    sigmas = sigmas_for(sampler, request.schedule, steps, model, request.sampling)
+    if tail is None:
         return sigmas
-    if strength == 0:
-        return []
-    share = int(min(strength, 0.999) * request.steps)
     if sampler.uses_timesteps:
-        return sigmas[-1 - max(share, 1) :]
-    return sigmas[request.steps - share - 1 :]
+        return sigmas[-1 - max(tail.places, 1) :]
+    return sigmas[steps - tail.places - 1 :]
 
 
 def sample_pictures(this: Pass, batch: int, seeds: Sequence[PictureSeeds], pictures: list[InitPicture]) -> Sampled:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from generation.request import GenerationRequest, Hires
 from generation.sampler_info import find_sampler
 
+LONGEST_SCHEDULE = 1000  # steps; models are trained on as many noise levels
+
 
 def second_pass(request: GenerationRequest, hires: Hires) -> GenerationRequest:
     """What the second pass does, with everything it takes from the first one filled in; it has no `hires`."""
@@ -29,6 +31,13 @@ def second_pass_steps(request: GenerationRequest) -> int:
     if request.hires is None or request.hires.denoising_strength == 0:
         return 0
     steps = request.hires.steps or request.steps
-    share = int(min(request.hires.denoising_strength, 0.999) * steps)
     sampler = find_sampler(request.hires.sampler or request.sampler)
-    return max(share, 1) if sampler.uses_timesteps else share + 1
+    return max(steps - 1, 1) if sampler.uses_timesteps else steps
+
+
+def stretched_steps(steps: int, denoising_strength: float) -> int:
+    """Length of the schedule of which the second pass walks the last `steps`: at strength 0.5, 20 of 40.
+
+    So, as in A1111, the steps that were asked for are the steps that are made.
+    """
+    return min(max(steps, int(steps / min(denoising_strength, 0.999))), LONGEST_SCHEDULE)

@@ -15,9 +15,9 @@ from engine.init_image import to_tensor
 from engine.latents import decode, encode
 from engine.noise import BatchNoise, picture_seeds
 from engine.preview import PreviewSettings
-from engine.sampling_pass import sigmas_of
+from engine.sampling_pass import Tail, sigmas_of
 from engine.upscale import upscale
-from generation.hires import second_pass, second_pass_steps
+from generation.hires import second_pass, second_pass_steps, stretched_steps
 from generation.job import Warned
 from generation.request import Hires, HiresSize
 from generation.upscalers import LATENT_MODES
@@ -47,10 +47,10 @@ def test_both_passes_count_as_one_walk(model: Components):
     everything = PreviewSettings(interval=0, share=1e9)
     request = tiny.request(steps=4, batch_count=2, hires=hires(steps=6))
     list(generate(model, request, recorder.channel, preview=everything))
-    assert second_pass_steps(request) == 4  # int(0.5 * 6) + 1
+    assert second_pass_steps(request) == 6
     counted = [(event.batch, event.step, event.steps) for event in recorder.steps]
-    assert counted == [(batch, step, 8) for batch in (1, 2) for step in range(1, 9)]
-    assert [event.preview.step for event in recorder.previews] == [1, 2, 3, 5, 6, 7] * 2
+    assert counted == [(batch, step, 10) for batch in (1, 2) for step in range(1, 11)]
+    assert [event.preview.step for event in recorder.previews] == [1, 2, 3, 5, 6, 7, 8, 9] * 2
 
 
 @pytest.mark.parametrize("sampler", ["DDIM", "UniPC", "DPM++ SDE", "DPM adaptive", "DPM2"])
@@ -96,11 +96,11 @@ def test_the_second_noise_is_that_of_the_seed_at_the_new_size(model: Components)
     still = tiny.with_unet(model, Zero())
     [picture] = generate(still, request, tiny.Recorder().channel)
     with torch.inference_mode():
-        sigma = sigmas_of(request, model, None)[0]
+        sigma = sigmas_of(request, model)[0]
         first = BatchNoise(request, picture_seeds(request), (4, 8, 8), model.device).first() * sigma
         noise = BatchNoise(later, picture_seeds(later), (4, 16, 16), model.device).first()
         enlarged = upscale(model, first[0], HiresSize(128, 128, 128, 128), "Latent")
-        expected = decode(model, enlarged + noise[0] * sigmas_of(later, model, 1.0)[0])
+        expected = decode(model, enlarged + noise[0] * sigmas_of(later, model)[0])
     assert np.array_equal(picture.pixels, expected)
 
 
@@ -210,3 +210,18 @@ def test_hires_sizes_as_a1111_computes_them():
     assert Hires(height=1024).size_from(512, 768) == (680, 1024, 680, 1024)
     assert Hires(width=1024, height=1024).size_from(512, 768) == (1024, 1024, 1024, 1536)
     assert Hires(width=1024, height=1024).size_from(768, 512) == (1024, 1024, 1536, 1024)
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "stretched"),
+    [(20, 0.5, 40), (20, 0.7, 28), (20, 1.0, 20), (20, 0.01, 1000), (1, 0.3, 3)],
+)
+def test_all_steps_are_made_at_the_end_of_a_longer_schedule(steps: int, strength: float, stretched: int):
+    assert stretched_steps(steps, strength) == stretched
+
+
+def test_the_second_pass_starts_where_the_longer_schedule_is(model: Components):
+    request = tiny.request(steps=5, sampler="Euler", schedule="Karras")
+    whole = sigmas_of(request.model_copy(update={"steps": 10}), model)
+    assert sigmas_of(request, model, Tail(4, 10)) == whole[5:]
+    assert len(whole[5:]) == 6, "five steps from the middle of ten, then 0"

@@ -86,9 +86,9 @@ def test_the_second_pass_is_estimated_by_its_own_size() -> None:
     speed = SpeedBook()
     speed.learn(a_job(steps=10, width=512, height=512), finished(5.0, 10))
     hires = a_job(steps=10, width=512, height=512, hires={"scale": 2, "denoising_strength": 0.5})
-    assert speed.seconds(hires) == pytest.approx(5 + 6 * 4 * 0.5)  # int(0.5 * 10) + 1 steps of four times the size
-    between = JobStatus(hires.id, steps=16, step=10, sampling_since=50.0)
-    assert speed.remaining(hires, between, 55.0) == pytest.approx(12)
+    assert speed.seconds(hires) == pytest.approx(5 + 10 * 4 * 0.5)  # ten more steps, each of four times the size
+    between = JobStatus(hires.id, steps=20, step=10, sampling_since=50.0)
+    assert speed.remaining(hires, between, 55.0) == pytest.approx(20)
     again = SpeedBook()
-    again.learn(hires, finished(17.0, 16))
+    again.learn(hires, finished(25.0, 20))
     assert again.seconds(a_job(steps=10, width=512, height=512)) == pytest.approx(5)
