@@ -123,7 +123,10 @@ def _host_names(options: argparse.Namespace, host: str) -> tuple[str, ...]:
 def set_environment(data_dir: Path) -> None:
     """Settings that libraries read while they are imported: no telemetry, no hub, files in our own folder."""
     uploads = data_dir / "uploads"
-    uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        uploads.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        sys.exit(f"{uploads} cannot be made: {error.strerror}. Choose another folder with --data-dir.")
     os.environ.setdefault("GRADIO_TEMP_DIR", str(uploads))
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -43,8 +43,13 @@ def in_mid_job(page: Page, prompt: str) -> None:
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab and wait until it is there."""
-    page.get_by_role("tab", name=name, exact=True).click()
+    """Open a tab and wait until it is there; on a phone most are behind a menu."""
+    tab = page.get_by_role("tab", name=name, exact=True)
+    if tab.is_visible():
+        tab.click()
+    else:
+        page.locator(".overflow-menu > button").click()
+        page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
     page.locator(f"#tab_{name.lower().replace(' ', '')}").wait_for()
 
 
@@ -99,19 +104,31 @@ def take_all(browser: Browser, url: str, out: Path, prompt: str) -> None:
         page.get_by_role("button", name="Queue", exact=True).click()
         page.locator(".easel-queue .jobs > li").nth(1).wait_for()
 
+    def tab(name: str) -> Callable[[Page], None]:
+        return lambda page: open_tab(page, name)
+
+    def finished(page: Page) -> None:
+        page.wait_for_selector(FINISHED.format(tab="txt2img"))
+
     views: list[tuple[str, tuple[int, int], str, Callable[[Page], None]]] = [
         ("empty_dark", DESK, "dark", lambda page: None),
         ("txt2img_dark", DESK, "dark", lambda page: generate(page, prompt)),
-        ("txt2img_light", DESK, "light", lambda page: page.wait_for_selector(FINISHED.format(tab="txt2img"))),
+        ("txt2img_light", DESK, "light", finished),
         ("inpaint_dark", DESK, "dark", lambda page: inpaint(page, prompt)),
-        ("img2img_light", DESK, "light", lambda page: open_tab(page, "img2img")),
+        ("img2img_dark", DESK, "dark", tab("img2img")),
+        ("img2img_light", DESK, "light", tab("img2img")),
         ("pnginfo_dark", DESK, "dark", png_info),
-        ("history_dark", DESK, "dark", lambda page: open_tab(page, "History")),
-        ("history_light", DESK, "light", lambda page: open_tab(page, "History")),
-        ("settings_dark", DESK, "dark", lambda page: open_tab(page, "Settings")),
-        ("settings_light", DESK, "light", lambda page: open_tab(page, "Settings")),
-        ("phone_dark", PHONE, "dark", lambda page: page.wait_for_selector(FINISHED.format(tab="txt2img"))),
-        ("phone_light", PHONE, "light", lambda page: page.wait_for_selector(FINISHED.format(tab="txt2img"))),
+        ("pnginfo_light", DESK, "light", png_info),
+        ("history_dark", DESK, "dark", tab("History")),
+        ("history_light", DESK, "light", tab("History")),
+        ("settings_dark", DESK, "dark", tab("Settings")),
+        ("settings_light", DESK, "light", tab("Settings")),
+        ("phone_dark", PHONE, "dark", finished),
+        ("phone_light", PHONE, "light", finished),
+        ("phone_img2img_dark", PHONE, "dark", tab("img2img")),
+        ("phone_pnginfo_dark", PHONE, "dark", png_info),
+        ("phone_history_light", PHONE, "light", tab("History")),
+        ("phone_settings_dark", PHONE, "dark", tab("Settings")),
         ("running_dark", DESK, "dark", lambda page: in_mid_job(page, prompt)),
         ("queue_dark", DESK, "dark", queue),
     ]

@@ -98,3 +98,9 @@ def test_generate_takes_what_the_readme_shows() -> None:
         1,
         Path("apple.png"),
     )
+
+
+def test_a_data_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit, match="--data-dir"):
+        webui.set_environment(tmp_path / "file" / "data")

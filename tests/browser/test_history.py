@@ -48,3 +48,13 @@ def test_many_pictures_come_a_page_at_a_time(page: Page, services: Services) -> 
 def test_an_empty_history_says_so(page: Page) -> None:
     open_tab(page, "History")
     expect(page.locator("#history .nothing")).to_be_visible()
+
+
+def test_a_picture_made_since_is_there_when_the_tab_is_opened_again(page: Page) -> None:
+    for count in (1, 2):
+        open_tab(page, "txt2img")
+        start(page, f"number {count}", 2)
+        wait_for(page, "done")
+        expect(page.locator(".easel-details .infotext").first).to_contain_text(f"number {count}")
+        open_tab(page, "History")
+        expect(page.locator(TILES)).to_have_count(count)

@@ -3,10 +3,12 @@
 const PAGE = 60;
 const address = (path) => new URL(`api/v1/history${path}`, document.baseURI).href;
 
-export function start({ element, trigger, watch }) {
+export function start({ element, trigger }) {
   const history = new History(element, trigger);
-  watch("value", () => history.refresh()); // the tab was opened
-  history.refresh();
+  document.addEventListener("easel:history", () => {
+    if (element.isConnected) history.load(0); // the tab was opened
+  });
+  history.load(0);
 }
 
 class History {
@@ -16,19 +18,13 @@ class History {
     this.view = this.part("dialog");
     this.trigger = trigger;
     this.images = [];
-    this.part(".more").onclick = () => this.load();
+    this.part(".more").onclick = () => this.load(this.images.length);
     this.bindView();
   }
 
-  async refresh() {
-    this.images = [];
-    this.part(".pictures").replaceChildren();
-    await this.load();
-  }
-
-  async load() {
+  // The pictures after the first `before` ones; what was shown stays until they are here.
+  async load(before) {
     const mine = (this.asked = (this.asked ?? 0) + 1);
-    const before = this.images.length;
     let page;
     try {
       const response = await fetch(address(`?limit=${PAGE}&offset=${before}`));
@@ -39,6 +35,10 @@ class History {
       return;
     }
     if (mine !== this.asked) return; // a newer look is under way
+    if (before === 0) {
+      this.images = [];
+      this.part(".pictures").replaceChildren();
+    }
     this.images.push(...page.images);
     this.part(".pictures").append(...page.images.map((image, k) => this.tile(image, before + k)));
     this.part(".count").textContent = page.total ? `${page.total} ${page.total === 1 ? "picture" : "pictures"}` : "";
@@ -68,7 +68,7 @@ class History {
     for (const button of this.view.querySelectorAll("[data-send]")) {
       button.onclick = () => {
         this.view.close();
-        this.trigger("select", { image: this.images[this.index].id, tab: button.dataset.send });
+        this.trigger("select", { image: this.shown.id, tab: button.dataset.send });
       };
     }
   }
@@ -77,6 +77,7 @@ class History {
     const image = this.images[index];
     if (!image) return;
     this.index = index;
+    this.shown = image; // the list may be read anew while it is open
     const url = new URL(image.url, document.baseURI).href;
     const img = this.view.querySelector("img");
     img.src = url;
