@@ -104,6 +104,13 @@ def take_all(browser: Browser, url: str, out: Path, prompt: str) -> None:
         page.get_by_role("button", name="Queue", exact=True).click()
         page.locator(".easel-queue .jobs > li").nth(1).wait_for()
 
+    def history(page: Page) -> None:
+        open_tab(page, "History")
+        page.wait_for_function(
+            "() => { const tiles = [...document.querySelectorAll('#history .pictures img')];"
+            " return tiles.length && tiles.every((tile) => tile.complete && tile.naturalWidth) }"
+        )
+
     def tab(name: str) -> Callable[[Page], None]:
         return lambda page: open_tab(page, name)
 
@@ -119,15 +126,15 @@ def take_all(browser: Browser, url: str, out: Path, prompt: str) -> None:
         ("img2img_light", DESK, "light", tab("img2img")),
         ("pnginfo_dark", DESK, "dark", png_info),
         ("pnginfo_light", DESK, "light", png_info),
-        ("history_dark", DESK, "dark", tab("History")),
-        ("history_light", DESK, "light", tab("History")),
+        ("history_dark", DESK, "dark", history),
+        ("history_light", DESK, "light", history),
         ("settings_dark", DESK, "dark", tab("Settings")),
         ("settings_light", DESK, "light", tab("Settings")),
         ("phone_dark", PHONE, "dark", finished),
         ("phone_light", PHONE, "light", finished),
         ("phone_img2img_dark", PHONE, "dark", tab("img2img")),
         ("phone_pnginfo_dark", PHONE, "dark", png_info),
-        ("phone_history_light", PHONE, "light", tab("History")),
+        ("phone_history_light", PHONE, "light", history),
         ("phone_settings_dark", PHONE, "dark", tab("Settings")),
         ("running_dark", DESK, "dark", lambda page: in_mid_job(page, prompt)),
         ("queue_dark", DESK, "dark", queue),
