@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass, field, replace
 
 from engine.components import Components
@@ -52,30 +51,17 @@ class LocalWorker:
 
         Raises UserError for what the user can mend: model files, sizes, memory.
         """
-        started = time.perf_counter()
         manager = self._opened()
         try:
             components = manager.ensure_loaded(job.checkpoint, job.vae, channel)
             manager.use_loras(job.loras, channel)
         except LoadingStopped:
             return
-        request, count = job.request, 0
         careful = replace(components, vae=_forgiving_vae(components, channel))
         preview = replace(self._settings.preview, size=job.preview_size)
-        pictures = generate_frugally(careful, request, channel, manager.conditioner, preview)
-        for picture in pictures:
-            channel.emit(Produced(finished_image(job, picture, count)))
-            count += 1
-        log.info(
-            "%d of %d pictures %dx%d, %d steps %s, %.1f s",
-            count,
-            request.image_count,
-            request.width,
-            request.height,
-            request.steps,
-            request.sampler,
-            time.perf_counter() - started,
-        )
+        pictures = generate_frugally(careful, job.request, channel, manager.conditioner, preview)
+        for index, picture in enumerate(pictures):
+            channel.emit(Produced(finished_image(job, picture, index)))
 
     @property
     def memory(self) -> Memory | None:

@@ -25,11 +25,7 @@ def request_from_invokeai(metadata: Mapping[str, object]) -> PastedRequest:
     builder = PasteBuilder("InvokeAI")
     tags = " ".join(_lora_tags(metadata))
     _put_prompts(builder, text_of(metadata.get("positive_prompt")), text_of(metadata.get("negative_prompt")), tags)
-    for key, (label, field) in _NUMBERS.items():
-        if metadata.get(key) is not None:
-            builder.put_number(label, metadata[key], field)
-    if metadata.get("width") is not None:
-        builder.put_size(metadata["width"], metadata.get("height"))
+    _put_numbers_and_size(builder, metadata)
     if scheduler := text_of(metadata.get("scheduler")):
         put_invoke_sampler(builder, scheduler)
     builder.put_model(_model_name(metadata.get("model")))
@@ -59,17 +55,22 @@ def request_from_invokeai_2(metadata: Mapping[str, object]) -> PastedRequest:
     if match := re.fullmatch(r"(?s)(.*?)\s*\[([^\[\]]*)\]\s*", text):  # version 2 wrote negatives in brackets
         text, negative = match[1], match[2]
     _put_prompts(builder, text, negative, "")
-    for key, (label, field) in _NUMBERS.items():
-        if image.get(key) is not None:
-            builder.put_number(label, image[key], field)
-    if image.get("width") is not None:
-        builder.put_size(image["width"], image.get("height"))
+    _put_numbers_and_size(builder, image)
     if sampler := text_of(image.get("sampler")):
         put_invoke_sampler(builder, sampler)
     builder.put_model(text_of(metadata.get("model_weights")))
     if image.get("type") == "img2img":
         _put_strength(builder, image.get("strength"))
     return builder.build()
+
+
+def _put_numbers_and_size(builder: PasteBuilder, values: Mapping[str, object]) -> None:
+    """Both generations of metadata name these alike."""
+    for key, (label, field) in _NUMBERS.items():
+        if values.get(key) is not None:
+            builder.put_number(label, values[key], field)
+    if values.get("width") is not None:
+        builder.put_size(values["width"], values.get("height"))
 
 
 def _put_prompts(builder: PasteBuilder, text: str, negative: str, tags: str) -> None:

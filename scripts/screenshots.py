@@ -42,8 +42,20 @@ def in_mid_job(page: Page, prompt: str) -> None:
     )
 
 
+def installed_chromium() -> str | None:
+    """Path of the Chromium or Chrome of this machine (or the one in $CHROMIUM); None if there is none."""
+    names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def launch_flags() -> list[str]:
+    """Flags for a Chromium without a screen; its sandbox does not work for root."""
+    return ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+
+
 def open_tab(page: Page, name: str) -> None:
     """Open a tab and wait until it is there; on a phone most are behind a menu."""
+    page.wait_for_selector("button[role=tab]")
     tab = page.get_by_role("tab", name=name, exact=True)
     if tab.is_visible():
         tab.click()
@@ -76,10 +88,8 @@ def main() -> None:
     parser.add_argument("--prompt", default="a red apple on a blue background")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        browser = playwright.chromium.launch(executable_path=installed_chromium(), args=launch_flags())
         take_all(browser, arguments.url, arguments.out, arguments.prompt)
         browser.close()
 

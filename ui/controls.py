@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from generation.request import GenerationRequest, NoiseSource, limits_of
+from generation.request import GenerationRequest, Img2Img, NoiseSource, limits_of
 from generation.sampler_info import AUTOMATIC, SAMPLERS, SCHEDULES
 from service.submission import NO_VAE
 
@@ -177,6 +177,4 @@ def _default_of(field: str) -> Any:  # Any: the type of that field
     fields = GenerationRequest.model_fields
     if field in fields:
         return fields[field].default
-    from generation.request import Img2Img
-
     return Img2Img.model_fields[field].default

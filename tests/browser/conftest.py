@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,17 +14,12 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, R
 
 from api.app import create_app
 from api.security import Security
+from scripts.screenshots import installed_chromium, launch_flags
 from service.services import Services
 from ui.app import mount
 
 READY = "#txt2img_stage[data-ready]"
 expect.set_options(timeout=15_000)
-
-
-def chromium() -> str | None:
-    """The installed Chromium; None lets Playwright use its own."""
-    names = [os.environ.get("CHROMIUM") or "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
-    return next(filter(None, map(shutil.which, names)), None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,9 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all browser tests; it ends with them, and its event loop with it."""
-    flags = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=flags)
+        started = playwright.chromium.launch(executable_path=installed_chromium(), args=launch_flags())
         yield started
         started.close()
 

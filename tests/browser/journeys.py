@@ -20,17 +20,6 @@ def wait_for(page: Page, state: str, tab: str = "txt2img") -> None:
     page.wait_for_selector(f"#{tab}_stage[data-state={state}]")
 
 
-def open_tab(page: Page, name: str) -> None:
-    """Open a tab of the page; on a narrow screen some are behind a menu."""
-    page.wait_for_selector("button[role=tab]")
-    tab = page.get_by_role("tab", name=name, exact=True)
-    if tab.is_visible():
-        tab.click()
-        return
-    page.locator(".overflow-menu > button").click()
-    page.locator(".overflow-dropdown").get_by_text(name, exact=True).click()
-
-
 def picture_file(folder: Path, size: tuple[int, int] = (96, 64), name: str = "start.png") -> Path:
     """A picture on disk: left half red, right half blue."""
     picture = Image.new("RGB", size, (200, 30, 30))

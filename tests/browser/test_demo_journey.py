@@ -18,8 +18,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from generation.metadata import read_infotext
+from scripts.screenshots import open_tab
 from tests.browser.conftest import Visit
-from tests.browser.journeys import open_tab, start, wait_for
+from tests.browser.journeys import start, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.demo]
 ROOT = Path(__file__).resolve().parents[2]

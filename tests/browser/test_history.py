@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
+from scripts.screenshots import open_tab
 from service.services import Services
-from tests.browser.journeys import open_tab, start, wait_for
+from tests.browser.journeys import start, wait_for
 
 TILES = "#history .pictures button"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.journeys import open_tab, picture_file, start, wait_for
+from scripts.screenshots import open_tab
+from tests.browser.journeys import picture_file, start, wait_for
 from tests.fakes import FakeWorker
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from generation.request import Inpaint, MaskedContent
-from tests.browser.journeys import open_tab, picture_file, start
+from scripts.screenshots import open_tab
+from tests.browser.journeys import picture_file, start
 from tests.fakes import FakeWorker
 
 READY = "#img2img_image [data-state=ready]"

@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from generation.errors import OutOfMemory
+from scripts.screenshots import open_tab
 from service.services import Services
 from tests.browser.conftest import Visit
-from tests.browser.journeys import open_tab, start, wait_for
+from tests.browser.journeys import start, wait_for
 from tests.fakes import FakeWorker
 
 MODEL = "#setting_sd_model_checkpoint input"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.journeys import open_tab, start, wait_for
+from scripts.screenshots import open_tab
+from tests.browser.journeys import start, wait_for
 from tests.fakes import FakeWorker, png_of
 
 INFOTEXT = (
